@@ -1,0 +1,1 @@
+"""The outer world: one module for each service, where its errors become ours."""

@@ -1,0 +1,53 @@
+"""Every refusal and failure by name; the workflow ends in ``Fail`` with the class name as ``Error``.
+
+Step Functions matches names exactly, so the hierarchy stays flat. A message says what was found,
+where, and what to do next.
+"""
+
+
+class MtaStsError(Exception):
+    """A refusal or failure that this project foresees."""
+
+
+class InvalidRequestError(MtaStsError):
+    """The input is not one that can be carried out; every problem is listed."""
+
+
+class ZoneNotFoundError(MtaStsError):
+    """No public hosted zone of the account holds the name of the record."""
+
+
+class ZoneNotDelegatedError(MtaStsError):
+    """A hosted zone exists, but the DNS delegates the name to other servers."""
+
+
+class RecordConflictError(MtaStsError):
+    """The record set is not a plain TXT set with one STS value at most."""
+
+
+class PolicyNotFoundError(MtaStsError):
+    """There is no policy object."""
+
+
+class PolicyUnreadableError(MtaStsError):
+    """The policy object exists and cannot be read or safely rewritten."""
+
+
+class PolicyNotServedError(MtaStsError):
+    """Some address of the policy host does not serve the policy object."""
+
+
+class ConcurrentChangeError(MtaStsError):
+    """Somebody changed the object or the record set after the plan; nothing was overwritten."""
+
+
+class DomainBusyError(MtaStsError):
+    """Another execution holds the domain."""
+
+
+class PlanChangedError(MtaStsError):
+    """The approved plan is not what would be done today."""
+
+
+class PropagationTimeoutError(MtaStsError):
+    """A change was not seen everywhere within the deadline."""
