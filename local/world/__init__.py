@@ -1,0 +1,1 @@
+"""The simulated world: DNS, web, CDN and senders on loopback addresses, without product code."""
