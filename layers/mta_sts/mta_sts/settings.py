@@ -1,0 +1,111 @@
+"""The settings of the stack, read from the environment here and nowhere else.
+
+Only the planning function reads most of them: the plan carries what later steps need, so that a long
+run keeps the settings it began with.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address and a port; ``str()`` gives ``127.0.0.1:53`` or ``[::1]:53``."""
+
+    address: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str, default_port: int) -> Self:
+        """Read ``address``, ``address:port``, ``[v6]`` or ``[v6]:port``; raise ValueError."""
+        text = text.strip()
+        if text.startswith("["):
+            address, _, port = text[1:].partition("]")
+            port = port.removeprefix(":")
+        elif text.count(":") == 1:
+            address, _, port = text.partition(":")
+        else:
+            address, port = text, ""
+        return cls(address, int(port) if port else default_port)
+
+    def __str__(self) -> str:
+        shown = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{shown}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Network:
+    """Whom to ask and how: resolvers, ports of name servers and policy hosts, trusted CAs.
+
+    ``ca_file`` is a PEM file, empty for the system's own; ``region`` says where evidence was seen.
+    """
+
+    resolvers: tuple[Endpoint, ...]
+    dns_port: int = 53
+    https_port: int = 443
+    ca_file: str = ""
+    region: str = ""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read back what :meth:`to_dict` wrote."""
+        return cls(
+            resolvers=tuple(Endpoint.parse(text, 53) for text in data["resolvers"]),
+            dns_port=data["dns_port"],
+            https_port=data["https_port"],
+            ca_file=data["ca_file"],
+            region=data["region"],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the plain JSON form that a plan carries."""
+        return asdict(self) | {"resolvers": [str(endpoint) for endpoint in self.resolvers]}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stack's parameters say about where policies live and how long to wait.
+
+    ``policy_bucket`` and ``policy_key`` are patterns with ``{domain}``. ``distribution_id`` is empty
+    (look for the alias), ``none`` or an id. Durations are seconds.
+    """
+
+    policy_bucket: str
+    policy_key: str
+    policy_locations_parameter: str
+    distribution_id: str
+    other_cache_seconds: int
+    deadline_seconds: int
+    first_pause_seconds: int
+    dns_role_arn: str
+    network: Network
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
+        """Read the planning function's environment; raise KeyError naming what is missing."""
+        env = os.environ if env is None else env
+        resolvers = [text for text in env["RESOLVERS"].split(",") if text.strip()]
+        return cls(
+            policy_bucket=env["POLICY_BUCKET"],
+            policy_key=env["POLICY_KEY"],
+            policy_locations_parameter=env["POLICY_LOCATIONS_PARAMETER"],
+            distribution_id=env["DISTRIBUTION_ID"],
+            other_cache_seconds=int(env["OTHER_CACHE_SECONDS"]),
+            deadline_seconds=int(env["DEADLINE_SECONDS"]),
+            first_pause_seconds=int(env["FIRST_PAUSE_SECONDS"]),
+            dns_role_arn=env["DNS_ROLE_ARN"],
+            network=Network(
+                resolvers=tuple(Endpoint.parse(text, 53) for text in resolvers),
+                dns_port=int(env["DNS_PORT"]),
+                https_port=int(env["HTTPS_PORT"]),
+                ca_file=env["CA_FILE"],
+                region=env["AWS_REGION"],
+            ),
+        )
+
+
+def ledger_table(env: Mapping[str, str] | None = None) -> str:
+    """Name the ledger's DynamoDB table."""
+    return (os.environ if env is None else env)["LEDGER_TABLE"]
