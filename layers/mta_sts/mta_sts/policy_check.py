@@ -1,0 +1,209 @@
+"""Judge what the addresses of a policy host served. Pure: who asked, and how, is not known here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+Outcome = Literal["answered", "no answer", "certificate", "not asked"]
+
+NO_IPV4 = "the policy host has no IPv4 address"
+
+_OK = 200
+_REDIRECTS = range(300, 400)
+_NO_POLICY = (403, 404)  # S3 answers 403 for a missing key to whoever may not list the bucket
+_LABELS_SHOWN = 3
+_DIGEST_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What asking one address for the policy gave.
+
+    ``outcome`` is ``answered`` (a whole HTTP answer over verified TLS), ``no answer``,
+    ``certificate`` (the server was reached and its certificate refused) or ``not asked``;
+    ``detail`` says why for the last three. ``reached`` tells whether a TCP connection was made.
+    ``body`` holds the bytes as sent, at most the limit; ``too_large`` says that there was more.
+    ``media_type``, ``content_encoding``, ``location``, ``cache_control`` and ``x_cache`` are header
+    values, empty when absent; ``age`` is in seconds. ``certificate_not_after`` is RFC 3339, empty
+    without a verified connection.
+    """
+
+    address: str
+    outcome: Outcome
+    status: int | None = None
+    media_type: str = ""
+    body: bytes = b""
+    too_large: bool = False
+    content_encoding: str = ""
+    location: str = ""
+    certificate_not_after: str = ""
+    age: int | None = None
+    cache_control: str = ""
+    x_cache: str = ""
+    reached: bool = True
+    detail: str = ""
+
+
+def evaluate(
+    fetched: Iterable[Fetched],
+    not_asked: Iterable[Mapping[str, str]],
+    *,
+    accepted: Mapping[str, str],
+    accept_missing: bool,
+    host: str,
+    now: datetime,
+    region: str,
+) -> dict[str, Any]:
+    """Sort addresses into agreeing, laggards and not asked; say whether the host is ready.
+
+    ``accepted`` maps the SHA-256 (hex) of each acceptable body to its name in messages;
+    ``accept_missing`` also accepts a status 403 or 404, where no policy has ever existed.
+    ``not_asked`` holds ``{"address", "reason"}`` of what the caller could not ask.
+
+    Returns ``{"ready", "host", "agreeing", "laggards", "not_asked", "checked_at", "region"}``. Each
+    agreeing entry has address, status, media_type, sha256, size (bytes), certificate_not_after,
+    age, cache_control, x_cache and found (the name from ``accepted``); a laggard has the same, and
+    expected. ``sha256`` is empty where no whole body was read. Without any IPv4 address there is
+    one more laggard, with an empty address and only expected and found.
+
+    Ready means: there is an IPv4 address, each of them agrees, and no IPv6 address that was
+    reached contradicts.
+    """
+    expected = _expected(accepted, accept_missing=accept_missing)
+    agreeing: list[dict[str, Any]] = []
+    laggards: list[dict[str, Any]] = []
+    unasked = [dict(entry) for entry in not_asked]
+    seen_ipv4 = False
+    for answer in fetched:
+        seen_ipv4 = seen_ipv4 or _is_ipv4(answer.address)
+        label = _label(answer, accepted, accept_missing=accept_missing)
+        if label:
+            agreeing.append(_entry(answer) | {"found": label})
+        elif _counts(answer):
+            laggards.append(_entry(answer) | {"expected": expected, "found": _found(answer)})
+        else:
+            unasked.append({"address": answer.address, "reason": answer.detail})
+    # An IPv4 address that the caller did not ask has not agreed either.
+    unasked_ipv4 = any(_is_ipv4(entry["address"]) for entry in unasked)
+    if not (seen_ipv4 or unasked_ipv4):
+        laggards.append({"address": "", "expected": expected, "found": NO_IPV4})
+    return {
+        "ready": seen_ipv4 and not laggards and not unasked_ipv4,
+        "host": host,
+        "agreeing": agreeing,
+        "laggards": laggards,
+        "not_asked": unasked,
+        "checked_at": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": region,
+    }
+
+
+def describe(entry: Mapping[str, Any]) -> str:
+    """Give one readable line for an agreeing entry or a laggard of :func:`evaluate`."""
+    line = f"{entry['address']}: {entry['found']}" if entry["address"] else entry["found"]
+    if "expected" in entry:
+        line += f"; expected {entry['expected']}"
+    # Age and X-Cache tell a stale cache from a wrong origin.
+    notes = [
+        f"certificate until {entry['certificate_not_after']}"
+        if entry.get("certificate_not_after")
+        else "",
+        f"Age {entry['age']}" if entry.get("age") is not None else "",
+        f"Cache-Control {entry['cache_control']}" if entry.get("cache_control") else "",
+        f"X-Cache {entry['x_cache']}" if entry.get("x_cache") else "",
+    ]
+    shown = ", ".join(note for note in notes if note)
+    return f"{line} ({shown})" if shown else line
+
+
+def _label(answer: Fetched, accepted: Mapping[str, str], *, accept_missing: bool) -> str:
+    """Name what ANSWER agrees with; empty when it does not agree."""
+    if answer.outcome != "answered":
+        return ""
+    if accept_missing and answer.status in _NO_POLICY:
+        return f"no policy (status {answer.status})"
+    if _contradiction(answer):
+        return ""
+    return accepted.get(hashlib.sha256(answer.body).hexdigest(), "")
+
+
+def _counts(answer: Fetched) -> bool:
+    """Tell whether ANSWER, which does not agree, holds the id back.
+
+    Over IPv4 everything does. Over IPv6 only a server that was reached: senders fall back to IPv4
+    when no connection comes about, and we may have no IPv6 ourselves. One that does connect and
+    is served the old body would store it under the new id and never look again, so it must
+    contradict as an IPv4 address does (RFC 8461 section 8.1: the body first, then the id). A
+    certificate refused over IPv6 counts too, since no sender falls back after that.
+    """
+    return _is_ipv4(answer.address) or (answer.outcome != "not asked" and answer.reached)
+
+
+def _found(answer: Fetched) -> str:
+    if answer.outcome != "answered":
+        return f"{answer.outcome}: {answer.detail}"
+    digest = hashlib.sha256(answer.body).hexdigest()[:_DIGEST_SHOWN]
+    return _contradiction(answer) or f"other content (sha256 {digest}…, {len(answer.body)} bytes)"
+
+
+def _contradiction(answer: Fetched) -> str:
+    """Say what keeps an HTTP answer from being a policy at all, the weightiest first, or ""."""
+    if answer.status in _REDIRECTS and answer.location:
+        # RFC 8461 section 3.3: senders follow no redirect.
+        return f"redirect to {answer.location} (status {answer.status})"
+    if answer.status != _OK:
+        return f"status {answer.status}"  # RFC 8461 section 3.3: only 200 counts
+    if not _is_plain_text(answer.media_type):
+        # RFC 8461 section 3.2: a "should" of the RFC that most senders insist on.
+        return f"media type {answer.media_type}" if answer.media_type else "no media type"
+    if answer.too_large:
+        return f"more than {len(answer.body)} bytes"
+    if answer.content_encoding:
+        # Nobody asked for it, and a sender that cannot undo it reads no policy.
+        return f"content encoding {answer.content_encoding}"
+    return ""
+
+
+def _is_plain_text(media_type: str) -> bool:
+    return media_type.partition(";")[0].strip().lower() == "text/plain"
+
+
+def _entry(answer: Fetched) -> dict[str, Any]:
+    whole = answer.outcome == "answered" and not answer.too_large
+    return {
+        "address": answer.address,
+        "status": answer.status,
+        "media_type": answer.media_type,
+        "sha256": hashlib.sha256(answer.body).hexdigest() if whole else "",
+        "size": len(answer.body),
+        "certificate_not_after": answer.certificate_not_after,
+        "age": answer.age,
+        "cache_control": answer.cache_control,
+        "x_cache": answer.x_cache,
+    }
+
+
+def _expected(accepted: Mapping[str, str], *, accept_missing: bool) -> str:
+    """Name what would agree; a long history is cut short, since evidence has a size limit."""
+    choices: list[str] = [
+        f"{label} (sha256 {digest[:_DIGEST_SHOWN]}…)"
+        for digest, label in list(accepted.items())[:_LABELS_SHOWN]
+    ]
+    if len(accepted) > _LABELS_SHOWN:
+        choices.append(f"one of {len(accepted) - _LABELS_SHOWN} more")
+    if accept_missing:
+        choices.append("no policy (status 403 or 404)")
+    return _either(choices)
+
+
+def _either(choices: Sequence[str]) -> str:
+    *firsts, last = choices or ["nothing that could be accepted"]
+    return f"{', '.join(firsts)} or {last}" if firsts else last
+
+
+def _is_ipv4(address: str) -> bool:
+    return "." in address and ":" not in address  # ::ffff:192.0.2.1 is an AAAA answer
