@@ -1,0 +1,66 @@
+"""Takes the domain for one execution and saves policy and record before the first write."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from mta_sts import wiring
+from mta_sts.adapters.ledger import Claim
+from mta_sts.plan import Plan
+from mta_sts.policy import Mode
+from mta_sts.request import Request
+
+logger = Logger()
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """``{"plan", "request", "execution": {"arn", "started_at"}}`` → ``{"claimed": domain}``."""
+    plan, execution = Plan.from_dict(event["plan"]), event["execution"]
+    request = Request.parse(event["request"])
+    claim = _claim(plan, request, execution)
+    wiring.ledger().claim(claim, datetime.now(UTC))
+    logger.info("claimed", execution=execution["arn"], domain=plan.domain, ticket=request.ticket)
+    return {"claimed": plan.domain}
+
+
+def _claim(plan: Plan, request: Request, execution: dict[str, str]) -> Claim:
+    policy, before = plan.policy, plan.record.before
+    return Claim(
+        domain=plan.domain,
+        execution_arn=execution["arn"],
+        started_at=execution["started_at"],
+        new_id=plan.record.new_id,
+        old_id=plan.record.old_id,
+        ttl=before.ttl if before else None,
+        policy=_saved_policy(plan) if policy.etag else None,
+        record={"ttl": before.ttl, "values": list(before.values)} if before else None,
+        worth_restoring=policy.before_mode not in {"", Mode.NONE.value},
+        run={
+            "method": plan.method,
+            "plan": plan.digest,
+            "steps": list(plan.steps),
+            "warnings": list(plan.warnings),
+            "requested_by": request.requested_by,
+            "ticket": request.ticket,
+            "reason": request.reason,
+        },
+    )
+
+
+def _saved_policy(plan: Plan) -> dict[str, Any]:
+    """Read the bytes again, of exactly the object that the plan saw: the plan itself shows an excerpt."""
+    policy = plan.policy
+    body = wiring.policy_store().read_version(
+        policy.bucket, policy.key, policy.version_id, policy.etag
+    )
+    return {
+        "body": body,
+        "sha256": policy.before_sha256,
+        "media_type": policy.before_media_type,
+        "headers": dict(policy.headers),
+        "tagging": policy.tagging,
+        "bucket": policy.bucket,
+        "key": policy.key,
+        "version": policy.version_id,
+    }

@@ -1,0 +1,43 @@
+"""Decides everything a run will do; writes nothing."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from mta_sts import wiring
+from mta_sts.plan import Waits
+from mta_sts.planning import build
+from mta_sts.request import Request
+from mta_sts.settings import Settings
+from mta_sts.survey import survey
+
+logger = Logger()
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """``{"request", "execution"}`` → a plan (:class:`mta_sts.plan.Plan`)."""
+    request = Request.parse(event["request"])
+    settings = Settings.from_env()
+    found = survey(
+        request,
+        settings,
+        store=wiring.policy_store(),
+        zones=wiring.zones(settings.dns_role_arn),
+        cdn=wiring.cdn,
+        ledger=wiring.ledger(),
+        ssm=wiring.parameters() if settings.policy_locations_parameter else None,
+    )
+    plan = build(
+        request,
+        found,
+        waits=Waits(settings.deadline_seconds, settings.first_pause_seconds),
+        other_cache_seconds=settings.other_cache_seconds,
+        network=settings.network.to_dict(),
+        dns_role_arn=settings.dns_role_arn,
+        now=datetime.now(UTC),
+    )
+    logger.info(
+        "planned", execution=event["execution"]["arn"], domain=plan.domain, plan=plan.digest
+    )
+    return plan.to_dict()

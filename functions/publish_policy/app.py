@@ -1,0 +1,37 @@
+"""Rewrites the policy object by compare-and-swap."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from mta_sts import wiring
+from mta_sts.instants import stamp
+from mta_sts.plan import Plan
+
+logger = Logger()
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """``{"plan"}`` → ``{"written", "version_id", "etag", "published_at"}``; twice is as once."""
+    plan = Plan.from_dict(event["plan"])
+    policy = plan.policy
+    if policy.write:
+        stored = wiring.policy_store().write(
+            policy.bucket,
+            policy.key,
+            policy.after.encode(),
+            etag=policy.etag or None,
+            content_type=policy.content_type,
+            headers=policy.headers,
+            tagging=policy.tagging,
+        )
+        version_id, etag, published_at = stored.version_id, stored.etag, stamp(stored.last_modified)
+    else:
+        version_id, etag, published_at = policy.version_id, policy.etag, policy.published_at
+    logger.info("published", domain=plan.domain, version_id=version_id, written=policy.write)
+    return {
+        "written": policy.write,
+        "version_id": version_id,
+        "etag": etag,
+        "published_at": published_at,
+    }

@@ -1,0 +1,51 @@
+"""Asks every authoritative server, and every resolver, for the STS record."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from mta_sts.adapters.delegation import delegation
+from mta_sts.adapters.dns import ask_everywhere
+from mta_sts.instants import instant, stamp
+from mta_sts.plan import Plan
+from mta_sts.progress import settle
+from mta_sts.record_check import describe, evaluate
+from mta_sts.settings import Network
+
+logger = Logger()
+ROUNDS = 3  # a public resolver is many machines: three fresh answers may come from three of them
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """``{"plan", "step", "since"}`` → the check, with ``pause_seconds``.
+
+    The step ``authorities`` asks whether every name server has the new record; ``confirm`` also
+    whether no resolver contradicts. ``record_gone_at`` is when nobody can still hold the old one.
+    Raises PropagationTimeoutError naming who lags.
+    """
+    plan, confirming = Plan.from_dict(event["plan"]), event["step"] == "confirm"
+    network = Network.from_dict(plan.network)
+    servers = delegation(plan.record.zone, network)
+    asked = ask_everywhere(plan.record.name, servers, network, rounds=ROUNDS if confirming else 1)
+    now = datetime.now(UTC)
+    check = evaluate(
+        asked.answers,
+        asked.not_asked,
+        expected=plan.record.new.encode(),
+        scope="everyone" if confirming else "authorities",
+        now=now,
+        region=network.region,
+    )
+    longest = max(plan.record.wait_seconds, check["longest_ttl"])
+    check["record_gone_at"] = stamp(now + timedelta(seconds=longest))
+    logger.info("asked", domain=plan.domain, ready=check["ready"], laggards=check["laggards"])
+    return settle(
+        check,
+        since=instant(event["since"]),
+        now=now,
+        deadline_seconds=plan.waits.deadline_seconds,
+        first_pause_seconds=plan.waits.first_pause_seconds,
+        explanation=" ".join(describe(laggard) + "." for laggard in check["laggards"])
+        + " Look at these servers, then run again.",
+    )

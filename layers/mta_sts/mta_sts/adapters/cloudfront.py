@@ -1,0 +1,49 @@
+"""The CloudFront distribution in front of a policy host."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types_boto3_cloudfront import CloudFrontClient
+
+
+class Cdn:
+    """Finds distributions by alias and invalidates paths."""
+
+    def __init__(self, client: "CloudFrontClient") -> None:
+        self._cloudfront = client
+
+    def find(self, host: str) -> str | None:
+        """Give the id of the enabled distribution with ``host`` as alias, exactly or by wildcard."""
+        wildcard = "*." + host.partition(".")[2]
+        by_wildcard = None
+        for page in self._cloudfront.get_paginator("list_distributions").paginate():
+            for distribution in page["DistributionList"].get("Items", []):
+                aliases = distribution.get("Aliases", {}).get("Items", [])
+                if host in aliases:
+                    return distribution["Id"]
+                if wildcard in aliases:
+                    by_wildcard = distribution["Id"]
+        return by_wildcard
+
+    def invalidate(
+        self, distribution_id: str, paths: list[str], reference: str
+    ) -> tuple[str, bool]:
+        """Invalidate ``paths``; return the invalidation's id and whether it is completed.
+
+        The same reference and paths give the earlier invalidation again, so a retry costs nothing.
+        """
+        answer = self._cloudfront.create_invalidation(
+            DistributionId=distribution_id,
+            InvalidationBatch={
+                "Paths": {"Quantity": len(paths), "Items": paths},
+                "CallerReference": reference,
+            },
+        )
+        return answer["Invalidation"]["Id"], answer["Invalidation"]["Status"] == "Completed"
+
+    def completed(self, distribution_id: str, invalidation_id: str) -> bool:
+        """Tell whether an invalidation has reached every edge."""
+        answer = self._cloudfront.get_invalidation(
+            DistributionId=distribution_id, Id=invalidation_id
+        )
+        return answer["Invalidation"]["Status"] == "Completed"

@@ -1,0 +1,121 @@
+"""Hosted zones and TXT record sets in Route 53; its errors become ours here."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from mta_sts.errors import ConcurrentChangeError, RecordConflictError
+from mta_sts.observed import HostedZone, TxtSet
+
+if TYPE_CHECKING:
+    from types_boto3_route53 import Route53Client
+
+
+_PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between attempts
+
+
+class Zones:
+    """Reads hosted zones and swaps one TXT record set; ``sleep`` is a seam for tests."""
+
+    def __init__(
+        self, client: "Route53Client", sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._route53 = client
+        self._sleep = sleep
+
+    def candidates(self, name: str) -> list[HostedZone]:
+        """List the public hosted zones that can hold ``name``, longest name first."""
+        labels = name.split(".")
+        found = []
+        for first in range(len(labels) - 1):
+            suffix = ".".join(labels[first:])
+            answer = self._route53.list_hosted_zones_by_name(DNSName=suffix, MaxItems="100")
+            for zone in answer["HostedZones"]:
+                private = zone.get("Config", {}).get("PrivateZone", False)
+                if zone["Name"].rstrip(".") == suffix and not private:
+                    zone_id = zone["Id"].removeprefix("/hostedzone/")
+                    servers = self._route53.get_hosted_zone(Id=zone_id)["DelegationSet"][
+                        "NameServers"
+                    ]
+                    found.append(HostedZone(zone_id, suffix, tuple(s.rstrip(".") for s in servers)))
+        return found
+
+    def record_sets(self, zone_id: str, name: str) -> list[dict[str, Any]]:
+        """List the record sets of every type at exactly ``name``, as Route 53 spells them."""
+        answer = self._route53.list_resource_record_sets(HostedZoneId=zone_id, StartRecordName=name)
+        # The list starts at the first name at or after the one asked for.
+        return [
+            dict(s) for s in answer["ResourceRecordSets"] if s["Name"].rstrip(".").lower() == name
+        ]
+
+    def txt_set(self, zone_id: str, name: str) -> TxtSet | None:
+        """Read the plain TXT set at ``name``; None where there is none."""
+        for found in self.record_sets(zone_id, name):
+            if found["Type"] == "TXT" and "ResourceRecords" in found:
+                values = tuple(record["Value"] for record in found["ResourceRecords"])
+                return TxtSet(name, found["TTL"], values)
+        return None
+
+    def swap(self, zone_id: str, old: TxtSet | None, new: TxtSet, *, comment: str) -> str:
+        """Replace exactly ``old`` (None: nothing) by ``new`` in one atomic batch; return the change id.
+
+        DELETE must name the set exactly and CREATE fails where one exists, which makes the batch a
+        compare-and-swap. Never UPSERT. Where ``new`` stands already, it is put in its own place: the
+        change that made it was made earlier, so it is everywhere when this one is. Raises
+        ConcurrentChangeError where the set is neither; nothing was changed then.
+        """
+        for pause in (*_PAUSES, None):
+            current = self.txt_set(zone_id, new.name)
+            if not _same(current, old) and not _same(current, new):
+                raise _lost(zone_id, new.name, old, current)
+            try:
+                return self._change(zone_id, current, new, comment)
+            except ClientError as error:
+                code = error.response.get("Error", {}).get("Code", "")
+                # Somebody else's change: of this set, which the next look shows, or an overlapping
+                # one of the zone. The client's own retries cover throttling.
+                if code not in {"InvalidChangeBatch", "PriorRequestNotComplete"}:
+                    raise
+                if pause is None:
+                    raise RecordConflictError(
+                        f"Route 53 refuses to change {new.name} in zone {zone_id}: {error}. The set is as"
+                        " it was. Look whether it is protected, or whether others keep changing the zone."
+                    ) from error
+                self._sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _change(self, zone_id: str, old: TxtSet | None, new: TxtSet, comment: str) -> str:
+        changes = [{"Action": "DELETE", "ResourceRecordSet": _api(old)}] if old else []
+        changes.append({"Action": "CREATE", "ResourceRecordSet": _api(new)})
+        answer = self._route53.change_resource_record_sets(
+            HostedZoneId=zone_id,
+            ChangeBatch={"Comment": comment, "Changes": changes},  # type: ignore[typeddict-item]
+        )
+        return answer["ChangeInfo"]["Id"].removeprefix("/change/")
+
+    def in_sync(self, change_id: str) -> bool:
+        """Tell whether Route 53 has carried the change to all of its servers."""
+        return self._route53.get_change(Id=change_id)["ChangeInfo"]["Status"] == "INSYNC"
+
+
+def _api(txt: TxtSet) -> dict[str, Any]:
+    """Spell a set for ChangeResourceRecordSets."""
+    return {
+        "Name": txt.name + ".",
+        "Type": "TXT",
+        "TTL": txt.ttl,
+        "ResourceRecords": [{"Value": value} for value in txt.values],
+    }
+
+
+def _same(one: TxtSet | None, other: TxtSet | None) -> bool:
+    return one.same_as(other) if one else other is None
+
+
+def _lost(zone_id: str, name: str, old: TxtSet | None, current: TxtSet | None) -> Exception:
+    return ConcurrentChangeError(
+        f"The TXT set {name} in zone {zone_id} was changed after the plan was made: found"
+        f" {current or 'no TXT set'}; expected {old or 'no TXT set'}. It was not overwritten. Find out who writes it, then run again."
+    )

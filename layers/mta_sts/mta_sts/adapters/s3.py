@@ -1,0 +1,258 @@
+"""The policy object and its versions in S3.
+
+Errors of S3 become ours here. Every write is a compare-and-swap by ETag.
+"""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from botocore.exceptions import ClientError
+
+from mta_sts.errors import ConcurrentChangeError, PolicyNotFoundError, PolicyUnreadableError
+from mta_sts.observed import History, StoredPolicy, Version
+from mta_sts.policy import MAX_BODY
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+MOST_VERSIONS = 200  # different bodies read; what is older counts as unknown history
+_KEPT_HEADERS = (
+    "CacheControl", "ContentDisposition", "ContentLanguage", "Metadata", "ServerSideEncryption",
+    "SSEKMSKeyId", "BucketKeyEnabled", "WebsiteRedirectLocation",
+)  # fmt: skip
+_LOST = {"PreconditionFailed", "NoSuchKey", "NoSuchVersion", "404", "412"}
+
+
+class PolicyStore:
+    """Reads and writes policy objects; ``bucket`` and ``key`` come from the stack's settings."""
+
+    def __init__(self, client: "S3Client") -> None:
+        self._s3 = client
+
+    def read(self, bucket: str, key: str) -> StoredPolicy:
+        """Read the present object.
+
+        Raises PolicyNotFoundError, or PolicyUnreadableError for an archived, too large or
+        inaccessible one.
+        """
+        where = f"s3://{bucket}/{key}"
+        try:
+            found = self._s3.get_object(Bucket=bucket, Key=key)
+            body = _limited(found, where)
+        except ClientError as error:
+            raise _reading_failed(error, where) from error
+        return StoredPolicy(
+            body=body,
+            etag=found["ETag"],
+            version_id=found.get("VersionId", "null"),
+            last_modified=found["LastModified"],
+            content_type=found.get("ContentType", ""),
+            headers={name: found[name] for name in _KEPT_HEADERS if found.get(name)},  # type: ignore[literal-required]
+        )
+
+    def tagging(self, bucket: str, key: str) -> str:
+        """Give the object's tags in the form that PutObject takes."""
+        try:
+            tags = self._s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        except ClientError as error:
+            raise _reading_failed(error, f"the tags of s3://{bucket}/{key}") from error
+        return urlencode({tag["Key"]: tag["Value"] for tag in tags})
+
+    def refuse_foreign_grants(self, bucket: str, key: str) -> None:
+        """Raise PolicyUnreadableError where the object's ACL grants to others: a PUT would lose it."""
+        where = f"s3://{bucket}/{key}"
+        try:
+            acl = self._s3.get_object_acl(Bucket=bucket, Key=key)
+        except ClientError as error:
+            raise _reading_failed(error, f"the ACL of {where}") from error
+        owner = acl["Owner"].get("ID")
+        others = [
+            grant["Grantee"].get("URI") or grant["Grantee"].get("ID", "?")
+            for grant in acl["Grants"]
+            if grant["Grantee"].get("ID") != owner
+        ]
+        if others:
+            raise PolicyUnreadableError(
+                f"The ACL of {where} grants access to {', '.join(others)}, and a new version would lose"
+                " those grants. Serve it by a bucket policy or a CDN, or remove the grants, and run again."
+            )
+
+    def read_version(self, bucket: str, key: str, version_id: str | None, etag: str) -> bytes:
+        """Read the very object that a plan saw; raise ConcurrentChangeError where it is gone."""
+        where = f"s3://{bucket}/{key}"
+        version = {"VersionId": version_id} if version_id and version_id != "null" else {}
+        try:
+            found = self._s3.get_object(Bucket=bucket, Key=key, IfMatch=etag, **version)  # type: ignore[arg-type]
+            return _limited(found, where)
+        except ClientError as error:
+            if _code(error) in _LOST:
+                raise ConcurrentChangeError(
+                    f"{where} was changed after the plan was made: it no longer has the ETag {etag}."
+                    " Nothing was written. Run again for a new plan."
+                ) from error
+            raise _reading_failed(error, where) from error
+
+    def history(self, bucket: str, key: str) -> History:
+        """List the object's versions with their bodies, oldest first.
+
+        Bodies of equal ETag are read once. History counts as known only where versioning is on and
+        no lifecycle rule expires old versions.
+        """
+        try:
+            listed = sorted(self._versions(bucket, key), key=lambda item: item["LastModified"])
+            gap = self._gap(bucket)
+        except ClientError as error:
+            raise _reading_failed(error, f"the versions of s3://{bucket}/{key}") from error
+        etags = list(dict.fromkeys(item["ETag"] for item in reversed(listed) if "ETag" in item))
+        if len(etags) > MOST_VERSIONS:
+            gap = f"more than {MOST_VERSIONS} different versions exist"
+            etags = etags[:MOST_VERSIONS]
+            listed = [item for item in listed if item.get("ETag", etags[0]) in etags]
+        sample = {item["ETag"]: item["VersionId"] for item in listed if "ETag" in item}
+        with ThreadPoolExecutor(8) as pool:
+            bodies = dict(
+                zip(
+                    etags,
+                    pool.map(lambda e: self._body(bucket, key, sample[e]), etags),
+                    strict=True,
+                )
+            )
+        versions = tuple(
+            Version(
+                version_id=item["VersionId"],
+                since=item["LastModified"],
+                body=bodies.get(item.get("ETag", "")),
+                deleted="ETag" not in item,
+            )
+            for item in listed
+        )
+        known_since = versions[0].since if versions and not gap else None
+        return History(versions, known_since, gap)
+
+    def write(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+        *,
+        etag: str | None,
+        content_type: str,
+        headers: Mapping[str, Any],
+        tagging: str,
+    ) -> StoredPolicy:
+        """Replace the object that has ``etag`` (None: there is none) by ``body``.
+
+        What already is as wanted is success, whoever wrote it. Raises ConcurrentChangeError where
+        the race was lost; nothing was overwritten then.
+        """
+        guard = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        put: dict[str, Any] = {**headers, **guard, "ContentType": content_type, "Tagging": tagging}
+        where = f"s3://{bucket}/{key}"
+        for last in (False, False, True):
+            current = self._present(bucket, key)
+            if current and current.body == body and current.content_type == content_type:
+                return current
+            try:
+                self._s3.put_object(Bucket=bucket, Key=key, Body=body, **put)
+                return self.read(bucket, key)
+            except ClientError as error:
+                if _code(error) in {"AccessDenied", "403"}:
+                    raise PolicyUnreadableError(
+                        f"S3 does not let this stack write {where}: {error}. Nothing was written. Check"
+                        " the bucket's policy and the stack's PolicyBucket and PolicyKey."
+                    ) from error
+                # 412 or gone: the race is lost, unless the winner wrote the very same bytes. 409:
+                # somebody is writing this very moment. Looking again answers each of them.
+                if _code(error) not in _LOST | {"ConditionalRequestConflict", "409"}:
+                    raise
+                if last:
+                    found = f"its ETag was {current.etag}" if current else "it is gone"
+                    raise ConcurrentChangeError(
+                        f"{where} was changed after the plan was made: {found}, expected"
+                        f" {etag or 'no object'}. Nothing was overwritten. Find out who writes it, then run"
+                        " again."
+                    ) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def _present(self, bucket: str, key: str) -> StoredPolicy | None:
+        try:
+            return self.read(bucket, key)
+        except PolicyNotFoundError:
+            return None
+
+    def _versions(self, bucket: str, key: str) -> Iterator[dict[str, Any]]:
+        for page in self._s3.get_paginator("list_object_versions").paginate(
+            Bucket=bucket, Prefix=key
+        ):
+            for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                if item["Key"] == key:
+                    yield dict(item)
+
+    def _body(self, bucket: str, key: str, version_id: str) -> bytes | None:
+        """Read one version; None where it cannot be read, which counts as the longest-lived policy."""
+        version = {} if version_id == "null" else {"VersionId": version_id}
+        try:
+            found = self._s3.get_object(Bucket=bucket, Key=key, **version)  # type: ignore[arg-type]
+            return _limited(found, f"s3://{bucket}/{key}")
+        except (ClientError, PolicyUnreadableError):
+            return None
+
+    def _gap(self, bucket: str) -> str:
+        """Say why the history is not complete; empty where it is."""
+        if self._s3.get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled":
+            return "the bucket keeps no versions"
+        try:
+            rules = self._s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        except ClientError as error:
+            if _code(error) == "NoSuchLifecycleConfiguration":
+                return ""
+            raise
+        expiring = [
+            rule.get("ID", "?")
+            for rule in rules
+            if rule["Status"] == "Enabled" and "NoncurrentVersionExpiration" in rule
+        ]
+        return f"lifecycle rule {expiring[0]} expires older versions" if expiring else ""
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _limited(found: "GetObjectOutputTypeDef", where: str) -> bytes:
+    """Read at most 64 KiB, the most that senders should accept (RFC 8461 section 3.3)."""
+    body = found["Body"].read(MAX_BODY + 1)
+    found["Body"].close()
+    if len(body) > MAX_BODY:
+        raise PolicyUnreadableError(
+            f"{where} is larger than {MAX_BODY} bytes, the most that senders read (RFC 8461 section 3.3)."
+            " It is no policy. Put the real policy there, or correct PolicyBucket and PolicyKey."
+        )
+    return body
+
+
+def _reading_failed(error: ClientError, where: str) -> Exception:
+    code = _code(error)
+    if code == "NoSuchBucket":
+        return PolicyNotFoundError(
+            f"There is no bucket for {where}. Nothing was written. Correct the stack's PolicyBucket, or name"
+            " the domain's own bucket in PolicyLocationsParameter."
+        )
+    if code in {"NoSuchKey", "404"}:
+        return PolicyNotFoundError(
+            f"There is no policy object: {where} ({code}). Nothing was written. If this is where the"
+            " policy host reads it, run with create_policy: true, which writes the none policy there;"
+            " otherwise correct PolicyBucket and PolicyKey."
+        )
+    if code == "InvalidObjectState":
+        return PolicyUnreadableError(
+            f"{where} was moved to an archive class and cannot be read. Restore it first, and let no"
+            " lifecycle rule archive policies."
+        )
+    return PolicyUnreadableError(
+        f"S3 does not let this stack read {where}: {error}. Nothing was written. Check the bucket's"
+        " policy, its KMS key and the stack's PolicyBucket, PolicyKey and PolicyKmsKeyArn."
+    )

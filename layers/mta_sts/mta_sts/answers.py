@@ -1,0 +1,136 @@
+"""Answers the three questions: is it off, and for whom; may the mail move; what to do now.
+
+Built from a plan, the moments of a run and the exposure arithmetic of :mod:`mta_sts.drain`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from mta_sts.drain import Body, Drain, IdChange, drain, end_served
+from mta_sts.instants import instant, stamp
+from mta_sts.plan import Plan
+
+_BETTER = (
+    "For a plain move there is a way that is never unprotected: first add the new MX hosts to the enforced"
+    " policy and change the id; the wait is the same."
+)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When things came true in a run.
+
+    ``fresh_at``: every cache in front was fresh; ``record_gone_at``: no resolver could still hold the
+    old record.
+    """
+
+    published_at: datetime
+    fresh_at: datetime
+    in_sync_at: datetime
+    record_gone_at: datetime
+    written: bool
+
+
+def exposure(plan: Plan, moments: Moments, now: datetime) -> Drain:
+    """Compute until when some sender may still hold an older policy."""
+    bodies = tuple(
+        Body(
+            label=body["version"],
+            mode=body["mode"],
+            max_age=body["max_age"],
+            since=instant(body["since"]),
+            replaced_at=instant(body["replaced_at"]) if body["replaced_at"] else None,
+        )
+        for body in plan.bodies
+    )
+    if plan.policy.distribution_id:
+        # CloudFront may have kept any earlier body until this run's purge.
+        bodies = tuple(
+            replace(body, purged_at=moments.fresh_at) if body.replaced_at else body
+            for body in bodies
+        )
+    if moments.written:
+        bodies = end_served(bodies, at=moments.published_at, purged_at=moments.fresh_at)
+    return drain(
+        bodies,
+        id_changes=[
+            IdChange(at=instant(change["at"]), gone_at=instant(change["gone_at"]))
+            for change in plan.id_changes
+        ],
+        record_gone_at=moments.record_gone_at,
+        cache_seconds=plan.policy.other_cache_seconds,
+        now=now,
+        # Nothing recorded where nothing was ever stored: this run made the first object.
+        history_known_since=instant(plan.history_known_since) if plan.history_known_since else None,
+    )
+
+
+def answer(plan: Plan, left: Drain, now: datetime) -> dict[str, Any]:
+    """Answer the three questions for a confirmed run of ``none-policy``."""
+    return {
+        "off": _off(plan, left),
+        "mx": _mx(left, now),
+        "trouble": {
+            "state": "off",
+            "mail_at_risk": False,
+            "next": "Keep the present MX hosts in service, with valid TLS, until"
+            f" {stamp(left.blocking_off_at)}, and {plan.policy_host} serving this policy until"
+            f" {stamp(left.all_off_at)}.",
+        },
+    }
+
+
+def _off(plan: Plan, left: Drain) -> dict[str, Any]:
+    longest = left.longest
+    if longest is None:
+        reason = "no policy that could still be held was ever served"
+    else:
+        reason = (
+            f"the longest that is left is {longest.label} (mode {longest.mode}, max_age"
+            f" {longest.max_age} seconds)"
+        )
+    if left.history_unknown:
+        reason += (
+            f"; what was served before the oldest known version is unknown, so a year is assumed for it"
+            f" (the known versions alone: {stamp(left.known_off_at)})"
+        )
+    return {
+        "senders_that_reread_the_record": stamp(left.conforming_off_at),
+        "every_sender": stamp(left.all_off_at),
+        "confidence": "assumed" if left.history_unknown else "computed",
+        "reason": reason,
+        "who_does_not_conform": "senders that ignore the id, or renew a cached policy without asking:"
+        f" they let go by the second date as long as {plan.policy_host} serves mode none",
+        "history_gap": plan.history_gap,
+    }
+
+
+def _mx(left: Drain, now: datetime) -> dict[str, Any]:
+    if left.blocking_off_at <= now:
+        return {
+            "answer": "now",
+            "from": stamp(now),
+            "reason": "no policy that could stop mail is still held by anybody",
+            "better_for_a_plain_move": _BETTER,
+        }
+    return {
+        "answer": "now with overlap",
+        "from": stamp(left.conforming_off_at),
+        "without_overlap_from": stamp(left.blocking_off_at),
+        "reason": "keep one old MX host that the old policies name among the first two candidates until"
+        f" {stamp(left.blocking_off_at)}: some sender may still hold an older policy until then",
+        "better_for_a_plain_move": _BETTER,
+    }
+
+
+def moments_from(data: Mapping[str, Any]) -> Moments:
+    """Read the moments that the workflow collected in its variables."""
+    return Moments(
+        published_at=instant(data["published"]["published_at"]),
+        fresh_at=instant(data["caches"]["fresh_at"]),
+        in_sync_at=instant(data["in_sync"]["checked_at"]),
+        record_gone_at=instant(data["names"]["record_gone_at"]),
+        written=data["published"]["written"],
+    )

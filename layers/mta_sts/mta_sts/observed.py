@@ -1,0 +1,92 @@
+"""What a plan is made from: the policy object, its versions, the zone and the TXT set, as found."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a domain's policy lives; ``distribution_id`` is empty where no CloudFront is in front."""
+
+    bucket: str
+    key: str
+    distribution_id: str = ""
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True)
+class StoredPolicy:
+    """The policy object as it is: bytes, ETag and what has to be sent again with a new body."""
+
+    body: bytes
+    etag: str
+    version_id: str
+    last_modified: datetime
+    content_type: str
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    tagging: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the bytes, in hexadecimal."""
+        return hashlib.sha256(self.body).hexdigest()
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of the object; ``body`` is None where it cannot be read.
+
+    A delete marker has ``deleted`` set and no body.
+    """
+
+    version_id: str
+    since: datetime
+    body: bytes | None
+    deleted: bool = False
+
+
+@dataclass(frozen=True)
+class History:
+    """All versions, oldest first, and since when they are complete (None, with the reason: unknown)."""
+
+    versions: tuple[Version, ...] = ()
+    known_since: datetime | None = None
+    gap: str = ""
+
+
+@dataclass(frozen=True)
+class HostedZone:
+    """A public hosted zone; names have no final dot."""
+
+    zone_id: str
+    name: str
+    name_servers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TxtSet:
+    """A plain TXT record set, values in Route 53's own spelling (quoted strings); TTL in seconds."""
+
+    name: str
+    ttl: int
+    values: tuple[str, ...]
+
+    def same_as(self, other: "TxtSet | None") -> bool:
+        """Compare as Route 53 does: order means nothing, nor does the blank between two strings."""
+        return (
+            other is not None
+            and (self.name, self.ttl) == (other.name, other.ttl)
+            and _comparable(self.values) == _comparable(other.values)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} TXT, TTL {self.ttl}: {', '.join(self.values)}"
+
+
+def _comparable(values: tuple[str, ...]) -> list[str]:
+    return sorted(value.replace('" "', '""') for value in values)

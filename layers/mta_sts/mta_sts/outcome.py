@@ -1,0 +1,92 @@
+"""How a run ended: what was really changed, and the output of the workflow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mta_sts import messages
+from mta_sts.answers import answer, exposure, moments_from
+from mta_sts.instants import stamp
+from mta_sts.observed import TxtSet
+from mta_sts.plan import Plan
+
+# States that come before the first write; whatever fails in them has changed nothing.
+BEFORE_WRITES = frozenset(
+    {"Begin", "Plan Change", "Claim Domain", "Check Host", "Which Method?", "Refuse Method"}
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Policy and record as they are now; ``seen`` is false where they could not be read."""
+
+    seen: bool
+    policy_sha256: str = ""
+    record: TxtSet | None = None
+
+
+def what_changed(plan: Plan | None, place: str, standing: Standing) -> str:
+    """Say what a failed run has changed, from how things are and not from how far it believes it came.
+
+    A function can die after its effect, so only looking tells.
+    """
+    if plan is None or place in BEFORE_WRITES:
+        return "nothing"
+    if not standing.seen:
+        return "unknown"
+    policy = plan.policy.write and standing.policy_sha256 == plan.policy.after_sha256
+    record = plan.record.after.same_as(standing.record)  # the fresh id is nobody else's
+    if record:
+        return "policy and record" if policy else "record"
+    return "policy" if policy else "nothing"
+
+
+def succeeded(
+    plan: Plan,
+    moments: Mapping[str, Any],
+    record_check: Mapping[str, Any],
+    policy_check: Mapping[str, Any],
+    execution_arn: str,
+    now: datetime,
+) -> dict[str, Any]:
+    """Give the output of a confirmed run."""
+    when = moments_from(moments)
+    left = exposure(plan, when, now)
+    answers = answer(plan, left, now)
+    subject, text = messages.confirmed(plan, answers)
+    return {
+        "domain": plan.domain,
+        "method": plan.method,
+        "execution": execution_arn,
+        "state": "off",
+        "subject": subject,
+        "text": text,
+        "changed": "policy and record" if when.written else "record",
+        "conforming_off_at": stamp(left.conforming_off_at),
+        "rfc_off_at": stamp(left.rfc_off_at),
+        "all_off_at": stamp(left.all_off_at),
+        "known_off_at": stamp(left.known_off_at),
+        "answers": answers,
+        "exposures": [
+            {
+                "version": one.label,
+                "mode": one.mode,
+                "max_age": one.max_age,
+                "ends": stamp(one.ends),
+                "blocks_mail": one.blocks,
+            }
+            for one in left.exposures[:20]
+        ],
+        "moments": {
+            "published_at": stamp(when.published_at),
+            "caches_fresh_at": stamp(when.fresh_at),
+            "in_sync_at": stamp(when.in_sync_at),
+            "record_gone_at": stamp(when.record_gone_at),
+            "confirmed_at": stamp(now),
+        },
+        "id": {"old": plan.record.old_id, "new": plan.record.new_id},
+        "evidence": {"record": dict(record_check), "policy": dict(policy_check)},
+        "warnings": list(plan.warnings),
+        "plan": plan.digest,
+    }

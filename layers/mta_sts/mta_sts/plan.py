@@ -1,0 +1,116 @@
+"""The plan as it travels through the workflow: everything a run will do.
+
+:mod:`mta_sts.planning` makes it; later states carry it out and think no more.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from mta_sts.observed import TxtSet
+
+
+@dataclass(frozen=True)
+class PolicyChange:
+    """What becomes of the policy object.
+
+    ``etag`` is empty where there is no object. ``write`` is false where the policy is fine as it is.
+    ``known`` maps the SHA-256 of the present and each earlier body to a name for it; ``headers`` and
+    ``tagging`` are sent again with the new body. ``published_at`` is when the present object was
+    written.
+    """
+
+    bucket: str
+    key: str
+    distribution_id: str
+    purge_paths: tuple[str, ...]
+    other_cache_seconds: int
+    etag: str
+    version_id: str
+    published_at: str
+    before: str
+    before_sha256: str
+    before_mode: str
+    before_media_type: str
+    known: Mapping[str, str]
+    after: str
+    after_sha256: str
+    content_type: str
+    headers: Mapping[str, Any]
+    tagging: str
+    write: bool
+
+
+@dataclass(frozen=True)
+class RecordChange:
+    """What becomes of the TXT set; values in Route 53's spelling, ``old`` and ``new`` as senders read.
+
+    ``before`` is None where there is no TXT set. ``wait_seconds`` is how long an old answer may be
+    kept anywhere, counted from the last name server's first correct answer.
+    """
+
+    zone_id: str
+    zone: str
+    name: str
+    before: TxtSet | None
+    after: TxtSet
+    old: str
+    new: str
+    old_id: str
+    new_id: str
+    wait_seconds: int
+
+
+@dataclass(frozen=True)
+class Waits:
+    """How patient a run is, in seconds."""
+
+    deadline_seconds: int
+    first_pause_seconds: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole plan; :meth:`to_dict` is what travels through the workflow."""
+
+    domain: str
+    method: str
+    dry_run: bool
+    keep_mx: bool
+    create_policy: bool
+    planned_at: str
+    summary: str
+    steps: tuple[str, ...]
+    warnings: tuple[str, ...]
+    policy_host: str
+    policy_url: str
+    policy: PolicyChange
+    record: RecordChange
+    bodies: tuple[Mapping[str, Any], ...]
+    id_changes: tuple[Mapping[str, Any], ...]
+    history_known_since: str
+    history_gap: str
+    waits: Waits
+    network: Mapping[str, Any]
+    dns_role_arn: str
+    digest: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the plain JSON form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read back what :meth:`to_dict` wrote."""
+        record = dict(data["record"])
+        for name in ("before", "after"):
+            if record[name]:
+                record[name] = TxtSet(**record[name] | {"values": tuple(record[name]["values"])})
+        return cls(
+            **dict(data)
+            | {
+                "policy": PolicyChange(**data["policy"]),
+                "record": RecordChange(**record),
+                "waits": Waits(**data["waits"]),
+            }
+        )

@@ -1,0 +1,32 @@
+"""Loops of the workflow: a check that is not there yet is data, one past its deadline an exception."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from mta_sts.errors import PropagationTimeoutError
+
+LONGEST_PAUSE = 60
+
+
+def settle(
+    check: Mapping[str, Any],
+    *,
+    since: datetime,
+    now: datetime,
+    deadline_seconds: int,
+    first_pause_seconds: int,
+    explanation: str,
+) -> dict[str, Any]:
+    """Add ``pause_seconds`` to a check that is not ready, growing with the time since ``since``.
+
+    A ready check is returned as it is. Raises PropagationTimeoutError with ``explanation`` where the
+    deadline, counted from ``since``, is over.
+    """
+    if check["ready"]:
+        return dict(check) | {"pause_seconds": 0}
+    waited = (now - since).total_seconds()
+    if waited >= deadline_seconds:
+        raise PropagationTimeoutError(f"Not there after {round(waited)} seconds: {explanation}")
+    pause = min(max(first_pause_seconds, round(waited / 4)), LONGEST_PAUSE)
+    return dict(check) | {"pause_seconds": max(1, min(pause, round(deadline_seconds - waited)))}

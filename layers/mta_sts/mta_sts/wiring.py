@@ -1,0 +1,81 @@
+"""Builds the adapters, each when first asked for and once in a process.
+
+boto3 is imported here and late: functions that only ask DNS and HTTPS never pay for it.
+"""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from mta_sts.settings import ledger_table
+
+if TYPE_CHECKING:
+    from types_boto3_ssm import SSMClient
+
+    from mta_sts.adapters.cloudfront import Cdn
+    from mta_sts.adapters.ledger import Ledger
+    from mta_sts.adapters.route53 import Zones
+    from mta_sts.adapters.s3 import PolicyStore
+
+
+def _client(service: str, **options: Any) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    # Route 53 allows ten requests a second for a whole account: be patient, not insistent.
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5, read_timeout=20
+    )
+    return boto3.client(service, config=config, **options)  # type: ignore[call-overload]
+
+
+@lru_cache
+def policy_store() -> "PolicyStore":
+    """Give access to policy objects."""
+    from mta_sts.adapters.s3 import PolicyStore
+
+    return PolicyStore(_client("s3"))
+
+
+@lru_cache
+def cdn() -> "Cdn":
+    """Give access to CloudFront."""
+    from mta_sts.adapters.cloudfront import Cdn
+
+    return Cdn(_client("cloudfront"))
+
+
+def zones(role_arn: str) -> "Zones":
+    """Give access to Route 53, in another account where ``role_arn`` is not empty.
+
+    The assumed role's credentials live an hour, so they are not kept between invocations.
+    """
+    from mta_sts.adapters.route53 import Zones
+
+    if not role_arn:
+        return Zones(_client("route53"))
+    lent = _client("sts").assume_role(RoleArn=role_arn, RoleSessionName="mta-sts-off")[
+        "Credentials"
+    ]
+    return Zones(
+        _client(
+            "route53",
+            aws_access_key_id=lent["AccessKeyId"],
+            aws_secret_access_key=lent["SecretAccessKey"],
+            aws_session_token=lent["SessionToken"],
+        )
+    )
+
+
+@lru_cache
+def ledger() -> "Ledger":
+    """Give access to the ledger."""
+    from mta_sts.adapters.ledger import Ledger
+
+    return Ledger(_client("dynamodb"), ledger_table(), _client("stepfunctions"))
+
+
+@lru_cache
+def parameters() -> "SSMClient":
+    """Give access to SSM parameters."""
+    client: SSMClient = _client("ssm")
+    return client
