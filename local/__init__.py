@@ -1,1 +1,1 @@
-"""The product on one machine: an AWS emulator, a world of DNS and HTTPS servers, and the real template."""
+"""The product on one machine: an AWS emulator, a world of DNS and HTTPS, the real template."""

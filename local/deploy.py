@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from local import environments
 from local.emulator import ACCESS_KEY, REGION, SECRET_KEY
 from local.environments import ROOT
+from local.launcher import REMOVE
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 STACK = "mta-sts-off"
@@ -179,7 +180,7 @@ def _sam(*arguments: object, folder: Path, endpoint_url: str = NOWHERE) -> None:
         process = subprocess.Popen(
             [environments.executable("sam"), LAUNCHER, "sam", *map(str, arguments)],
             cwd=folder,
-            env=_environment(endpoint_url, home),
+            env=_environment(endpoint_url, home) | {REMOVE: str(home)},
             start_new_session=True,
             stdin=subprocess.PIPE,
             stdout=output,

@@ -1,5 +1,6 @@
 """Starts the AWS emulator: a process of its own, on loopback, that cannot outlive the lab."""
 
+import functools
 import json
 import os
 import shutil
@@ -9,9 +10,14 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.session import Session
 
 from local import environments
-from local.launcher import HOLD_FOLDER
+from local.launcher import HOLD, REMOVE
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 HOST = "127.0.0.1"
@@ -20,6 +26,10 @@ ACCOUNT = "000000000000"
 # The emulator's own administrator: these words open nothing anywhere else.
 ACCESS_KEY = SECRET_KEY = "test"  # noqa: S105 - see above
 START_SECONDS = 30
+# Every answer comes from this machine: one that fails would fail again, so none is asked for twice.
+CLIENT_SETTINGS = Config(
+    proxies={}, retries={"total_max_attempts": 1}, connect_timeout=10, max_pool_connections=50
+)
 
 
 class EmulatorError(Exception):
@@ -27,16 +37,16 @@ class EmulatorError(Exception):
 
 
 class Emulator:
-    """A running emulator with IAM enforced. Everything it writes lies in `directory`.
+    """A running emulator with IAM enforced, on http://127.0.0.1:PORT (`endpoint_url`).
 
-    `endpoint_url` is http://127.0.0.1:PORT. `close` ends it with all its workers; so does the end
+    Everything it writes lies in `directory`, which goes when it ends: with `close`, or with the end
     of this process, whatever ends it.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._hold = directory / "hold"
-        self._hold.mkdir(parents=True)
+        self._hold.mkdir(parents=True, exist_ok=True)
         self._temporary = directory / "tmp"
         self._temporary.mkdir()
         self._log = directory / "emulator.log"
@@ -59,6 +69,20 @@ class Emulator:
         """Complete what is InProgress, and what comes, at once."""
         (self._hold / distribution_id).unlink(missing_ok=True)
 
+    def client(self, service: str, **credentials: str) -> Any:
+        """Return a boto3 client of the emulator: the administrator's, or with these credentials.
+
+        Nothing on this machine has a say: no profile, no configuration file, no proxy.
+        """
+        keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY} | credentials
+        return _session().client(
+            service,  # type: ignore[call-overload] # a service that is known at run time only
+            endpoint_url=self.endpoint_url,
+            region_name=REGION,
+            config=CLIENT_SETTINGS,
+            **keys,
+        )
+
     def log(self) -> str:
         """Return what the emulator has printed so far."""
         return self._log.read_text(errors="replace")
@@ -68,7 +92,8 @@ class Emulator:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()
-        shutil.rmtree(self._temporary, ignore_errors=True)
+        # It has removed this by itself, unless it died or a worker wrote in its last moment.
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def _start(self, listener: socket.socket) -> subprocess.Popen[bytes]:
         python = environments.executable("emulator")
@@ -91,7 +116,8 @@ class Emulator:
             "SFTP_ENABLED": "0",
             "STATE_DIR": str(self._temporary / "state"),
             "TMPDIR": str(self._temporary),
-            HOLD_FOLDER: str(self._hold),
+            HOLD: str(self._hold),
+            REMOVE: str(self.directory),
         }
         with self._log.open("wb") as log:
             return subprocess.Popen(
@@ -118,3 +144,12 @@ class Emulator:
             except (urllib.error.URLError, TimeoutError, ConnectionError):
                 time.sleep(0.02)
         raise EmulatorError(f"the emulator did not start:\n{self.log()}")
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    """Return a session that reads no configuration of this machine."""
+    nothing = (None, None, os.devnull, None)
+    unset = (None, None, None, None)
+    settings = {"config_file": nothing, "credentials_file": nothing, "profile": unset}
+    return boto3.Session(botocore_session=Session(settings))

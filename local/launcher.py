@@ -1,4 +1,4 @@
-"""Runs the emulator, or the SAM CLI, inside its own environment and tied to the process that began it.
+"""Runs the emulator, or the SAM CLI, in its own environment and tied to the process that began it.
 
 `launcher.py emulator FD` serves ministack on the bound socket FD; `launcher.py sam ARGUMENT...` is
 the SAM CLI. Both end, with every process they started, when standard input closes: a parent that is
@@ -12,6 +12,8 @@ looks whether ministack still is as the mend expects it; tests/contract/test_emu
 each from outside.
 """
 
+import asyncio
+import importlib
 import os
 import runpy
 import shutil
@@ -21,24 +23,25 @@ import threading
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 from xml.etree import ElementTree as ET
 
 # A folder of files named after distributions whose invalidations must stay InProgress.
-HOLD_FOLDER = "MTA_STS_LAB_HOLD"
+HOLD = "MTA_STS_LAB_HOLD"
+# The folder to take away when the parent is gone.
+REMOVE = "MTA_STS_LAB_REMOVE"
 # Parts an exception's class from its message on the way out of a worker process.
 MARK = "\N{NULL}"
 
 
-def tie_to_parent() -> None:
-    """End this process group, and remove its temporary folder, when standard input closes."""
+def tie_to_parent(folder: str) -> None:
+    """End this process group, and take `folder` away, when standard input closes."""
 
     def wait() -> None:
         # Not by sys.stdin, whose lock would be held while the interpreter ends.
         while os.read(0, 4096):
             continue
-        shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -49,13 +52,23 @@ def refuse(what: str) -> NoReturn:
     sys.exit(f"local/launcher.py must be adapted to this version of ministack: {what} has changed")
 
 
-def expect_parameters(module: ModuleType, name: str, *parameters: str) -> Callable[..., Any]:
-    """Return a function of ministack, after a look whether it still takes these parameters first."""
-    function = getattr(module, name, None)
-    if function is None or tuple(signature(function).parameters)[: len(parameters)] != parameters:
-        refuse(f"{module.__name__}.{name}")
-    found: Callable[..., Any] = function
+def part(module: str, name: str) -> Any:
+    """Return a part of ministack; those used here are internal, so look before use."""
+    found = getattr(importlib.import_module(module), name, None)
+    return refuse(f"{module}.{name}") if found is None else found
+
+
+def function(module: str, name: str, *parameters: str) -> Callable[..., Any]:
+    """Return a function of ministack, after a look whether these are still its first parameters."""
+    found: Callable[..., Any] = part(module, name)
+    if tuple(signature(found).parameters)[: len(parameters)] != parameters:
+        refuse(f"the signature of {module}.{name}")
     return found
+
+
+def put(module: str, name: str, replacement: object) -> None:
+    """Put a replacement in the place of a part of ministack."""
+    setattr(importlib.import_module(module), name, replacement)
 
 
 def mend_exception_names() -> None:
@@ -63,25 +76,22 @@ def mend_exception_names() -> None:
 
     ministack says `Runtime.HandlerError` for every one, so that no Catch or Retry would match.
     """
-    from ministack.core import lambda_runtime
-    from ministack.services import lambda_svc
-
+    runtime, service = "ministack.core.lambda_runtime", "ministack.services.lambda_svc"
+    script = part(runtime, "_PYTHON_WORKER_SCRIPT")
     says = '"error": str(e), "trace"'
     shall_say = f'"error": type(e).__name__ + {MARK!r} + str(e), "trace"'
-    if lambda_runtime._PYTHON_WORKER_SCRIPT.count(says) != 1:
+    if script.count(says) != 1:
         refuse("the worker's answer to an exception")
-    script = lambda_runtime._PYTHON_WORKER_SCRIPT.replace(says, shall_say)
-    lambda_runtime._PYTHON_WORKER_SCRIPT = script
-    execute = expect_parameters(lambda_svc, "_execute_function_warm", "func", "event", "request_id")
+    execute = function(service, "_execute_function_warm", "func", "event", "request_id")
 
     def named(func: Any, event: Any, request_id: str) -> Any:
         result = execute(func, event, request_id)
-        body = result.get("body")
-        if result.get("error") and MARK in body["errorMessage"]:
+        if result.get("error") and MARK in (body := result["body"])["errorMessage"]:
             body["errorType"], _, body["errorMessage"] = body["errorMessage"].partition(MARK)
         return result
 
-    lambda_svc._execute_function_warm = named
+    put(runtime, "_PYTHON_WORKER_SCRIPT", script.replace(says, shall_say))
+    put(service, "_execute_function_warm", named)
 
 
 def mend_route53_authorisation() -> None:
@@ -90,13 +100,10 @@ def mend_route53_authorisation() -> None:
     Service authorisation reference, "Actions, resources, and condition keys for Amazon Route 53":
     record names normalised (lower case, no final dot), record types and actions of the batch.
     """
-    from ministack.core import iam_actions
-
-    context = expect_parameters(
-        iam_actions, "request_tag_context", "service", "iam_action", "body", "params"
-    )
-    resource = expect_parameters(iam_actions, "extract_resource_arn", "service", "method", "path")
-    change = "route53:ChangeResourceRecordSets"
+    module, change = "ministack.core.iam_actions", "route53:ChangeResourceRecordSets"
+    parameters = ("service", "iam_action", "body", "params")
+    context = function(module, "request_tag_context", *parameters)
+    resource = function(module, "extract_resource_arn", "service", "method", "path")
 
     def with_batch(service: str, iam_action: str, body: bytes, params: Any) -> Any:
         keys = context(service, iam_action, body, params)
@@ -105,17 +112,17 @@ def mend_route53_authorisation() -> None:
         try:
             batch = ET.fromstring(body)  # noqa: S314 - the lab's own clients on loopback
         except ET.ParseError:
-            return keys  # without the keys a guarded statement denies, and the handler answers 400
+            return keys  # without the keys a guarded statement denies
 
-        def texts(tag: str) -> list[str]:
-            return [element.text or "" for element in batch.iter(f"{{*}}{tag}")]
+        def texts(path: str) -> list[str]:
+            return [element.text or "" for element in batch.findall(f".//{path}")]
 
-        names = [element.findtext("{*}Name", "") for element in batch.iter("{*}ResourceRecordSet")]
+        names = texts("{*}ResourceRecordSet/{*}Name")
         return {
             **keys,
             f"{change}NormalizedRecordNames": [name.lower().rstrip(".") for name in names],
-            f"{change}RecordTypes": texts("Type"),
-            f"{change}Actions": texts("Action"),
+            f"{change}RecordTypes": texts("{*}ResourceRecordSet/{*}Type"),
+            f"{change}Actions": texts("{*}Change/{*}Action"),
         }
 
     def with_change(service: str, method: str, path: str, *rest: Any) -> Any:
@@ -124,8 +131,8 @@ def mend_route53_authorisation() -> None:
             return f"arn:aws:route53:::change/{change_id}"
         return resource(service, method, path, *rest)
 
-    iam_actions.request_tag_context = with_batch
-    iam_actions.extract_resource_arn = with_change
+    put(module, "request_tag_context", with_batch)
+    put(module, "extract_resource_arn", with_change)
 
 
 def mend_invalidations(hold: Path) -> None:
@@ -133,24 +140,22 @@ def mend_invalidations(hold: Path) -> None:
 
     On AWS an invalidation takes a while; ministack completes it before it answers.
     """
-    from ministack.services import cloudfront
-
-    create = expect_parameters(cloudfront, "_create_invalidation", "dist_id", "body")
-    get = expect_parameters(cloudfront, "_get_invalidation", "dist_id", "inv_id")
-    list_all = expect_parameters(cloudfront, "_list_invalidations", "dist_id")
+    module = "ministack.services.cloudfront"
+    all_of_them = part(module, "_invalidations")
+    create = function(module, "_create_invalidation", "dist_id", "body")
     done, running = "Completed", "InProgress"
 
-    def settle(dist_id: str) -> None:
-        if (hold / dist_id).exists():
-            return
-        for each in cloudfront._invalidations.get(dist_id, []):
-            each["Status"] = done
+    def settle(dist_id: str) -> list[dict[str, Any]]:
+        known: list[dict[str, Any]] = all_of_them.get(dist_id, [])
+        for each in known:
+            if not (hold / dist_id).exists():
+                each["Status"] = done
+        return known
 
     def created(dist_id: str, body: bytes) -> Any:
-        settle(dist_id)
-        known = len(cloudfront._invalidations.get(dist_id, []))
+        before = len(settle(dist_id))
         status, headers, answer = create(dist_id, body)
-        new = cloudfront._invalidations.get(dist_id, [])[known:]
+        new = all_of_them.get(dist_id, [])[before:]
         if not new or not (hold / dist_id).exists():
             return status, headers, answer
         new[0]["Status"] = running
@@ -159,45 +164,37 @@ def mend_invalidations(hold: Path) -> None:
             refuse("the answer to CreateInvalidation")
         return status, headers, answer.replace(says, shall_say)
 
-    def got(dist_id: str, inv_id: str) -> Any:
-        settle(dist_id)
-        return get(dist_id, inv_id)
+    put(module, "_create_invalidation", created)
+    for name in ("_get_invalidation", "_list_invalidations"):
+        read = function(module, name, "dist_id")
 
-    def listed(dist_id: str) -> Any:
-        settle(dist_id)
-        return list_all(dist_id)
+        def settled(dist_id: str, *rest: str, read: Callable[..., Any] = read) -> Any:
+            settle(dist_id)
+            return read(dist_id, *rest)
 
-    cloudfront._create_invalidation = created
-    cloudfront._get_invalidation = got
-    cloudfront._list_invalidations = listed
+        put(module, name, settled)
 
 
 def serve(descriptor: int) -> None:
     """Serve ministack on a socket that the parent has bound, so that no port is ever guessed."""
-    import asyncio
-
-    from hypercorn.asyncio import serve as hypercorn
-    from hypercorn.config import Config
-    from ministack.app import app
-
-    config = Config()
+    config = part("hypercorn.config", "Config")()
     config.bind = [f"fd://{descriptor}"]
     config.keep_alive_timeout = 75
     config.loglevel = os.environ["LOG_LEVEL"]
-    asyncio.run(hypercorn(app, config))
+    asyncio.run(part("hypercorn.asyncio", "serve")(part("ministack.app", "app"), config))
 
 
 def main(kind: str, *arguments: str) -> None:
     """Run what is asked for."""
     # The folder of this script would otherwise come first and shadow modules of the tools.
     sys.path[:] = [entry for entry in sys.path if entry != str(Path(__file__).parent)]
-    tie_to_parent()
+    # Taken out of the environment, because every function's process inherits it.
+    tie_to_parent(os.environ.pop(REMOVE))
     if kind == "sam":
         sys.argv = ["sam", *arguments]
         runpy.run_module("samcli", run_name="__main__", alter_sys=True)
         return
-    # Taken away, because the functions' processes inherit this environment.
-    hold = Path(os.environ.pop(HOLD_FOLDER))
+    hold = Path(os.environ.pop(HOLD))
     mend_exception_names()
     mend_route53_authorisation()
     mend_invalidations(hold)

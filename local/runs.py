@@ -28,7 +28,7 @@ class Run:
     @property
     def status(self) -> str:
         """RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED."""
-        return self._described()["status"]
+        return str(self._described()["status"])
 
     @property
     def output(self) -> Any:

@@ -1,0 +1,110 @@
+# Two commands from nothing, with python3 (its venv module) and make: `make demo` and `make test`.
+# Everything that is made lies under .build and the caches named in `clean`.
+
+PYTHON ?= python3
+MTA_STS_ENV_DIR ?= $(CURDIR)/.build/env
+export MTA_STS_ENV_DIR
+DEV := $(MTA_STS_ENV_DIR)/dev/bin
+SAM := $(MTA_STS_ENV_DIR)/sam/bin
+UV := $(MTA_STS_ENV_DIR)/bootstrap/bin/uv
+
+# How many tests run side by side; each process has a lab of its own (about 1 GB).
+JOBS ?= 2
+# For the demo.
+METHOD ?= none-policy
+FAULT ?=
+# Passed on to pytest, as in: make test ARGS="-k claim tests/workflow"
+ARGS ?=
+
+# The validator of state machine definitions; on npm, because none on PyPI understands JSONata.
+ASL_VALIDATOR := asl-validator@4.0.0
+NPM := .build/npm
+
+# Nothing that merely looks at the template needs an account, a profile or the network.
+OFFLINE := env -u AWS_PROFILE HOME=$(CURDIR)/.build/home SAM_CLI_TELEMETRY=0 \
+	AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help env demo up test check ruff mypy imports template definitions graph mutants deploy \
+	requirements clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+env: ## Make or renew the environments under .build
+	@$(PYTHON) local/environments.py
+
+demo: env ## Turn MTA-STS off for solarmora.com, here (METHOD=…, FAULT=lagging-server|stale-cdn|wrong-bucket)
+	@$(DEV)/python -m local demo --method $(METHOD) $(if $(FAULT),--fault $(FAULT))
+
+up: env ## Keep the lab running and print how to reach it, as JSON
+	@$(DEV)/python -m local up
+
+test: env ## Run every test that needs no root (JOBS=2, ARGS=… for pytest)
+	@$(DEV)/python -m pytest -q -n $(JOBS) --dist loadgroup $(ARGS)
+
+check: ruff mypy imports template definitions graph ## Run every linter and checker
+
+ruff: env
+	@$(DEV)/ruff check --quiet . && $(DEV)/ruff format --check --quiet . && echo "ruff: fine"
+
+mypy: env
+	@$(DEV)/mypy layers local tests
+	@# Every handler is called app.py, so each is looked at by itself.
+	@for app in functions/*/app.py; do $(DEV)/mypy --no-error-summary $$app || exit 1; done
+	@echo "mypy: the functions are fine too"
+
+imports: env
+	@PYTHONPATH=layers/mta_sts $(DEV)/lint-imports --no-cache >.build/imports.log 2>&1 \
+		|| { cat .build/imports.log; exit 1; }
+	@echo "import-linter: fine"
+
+template: env
+	@mkdir -p .build/home
+	@$(OFFLINE) $(SAM)/sam validate --lint --template template.yaml >.build/template.log 2>&1 \
+		|| { cat .build/template.log; exit 1; }
+	@$(OFFLINE) $(SAM)/cfn-lint --append-rules cfn_lint_serverless.rules --template template.yaml
+	@echo "sam validate, cfn-lint: fine"
+
+definitions: $(NPM)/made-from-$(ASL_VALIDATOR)
+	@for definition in statemachine/*.asl.json; do \
+		node $(NPM)/node_modules/asl-validator/dist/bin/asl-validator.js --json-definition $$definition \
+		|| exit 1; done
+	@echo "asl-validator: fine"
+
+$(NPM)/made-from-$(ASL_VALIDATOR):
+	@command -v node >/dev/null && command -v npm >/dev/null \
+		|| { echo "make check needs node and npm (Debian: apt-get install nodejs npm)" >&2; exit 1; }
+	@rm -rf $(NPM) && mkdir -p $(NPM)
+	@npm install --silent --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
+		--cache .build/cache/npm --prefix $(NPM) $(ASL_VALIDATOR)
+	@touch $@
+
+graph: env
+	@$(DEV)/python -m pytest -q tests/unit/test_state_machine.py
+
+mutants: env ## Apply each wrong version of the product and demand that its test fails
+	@$(DEV)/python -m tests.mutants $(ARGS)
+
+deploy: env ## Build and deploy to AWS, guided, with termination protection
+	@PATH="$(SAM):$(MTA_STS_ENV_DIR)/bootstrap/bin:$$PATH" sam build \
+		--parameter-overrides LambdaRuntime=$$($(DEV)/python -c 'from local.deploy import runtime; print(runtime())')
+	@PATH="$(SAM):$$PATH" sam deploy --guided
+	@# Protects the ledger, the audit trail of every run, from a stack deleted by mistake.
+	@$(DEV)/python -m local.protect
+
+requirements: env ## Compile the pinned requirement files anew
+	@for name in bootstrap emulator sam; do $(MAKE) compile-$$name || exit 1; done
+	@$(MAKE) compile-layer OUT=layers/mta_sts/requirements.txt
+	@$(MAKE) compile-dev
+
+compile-%: OUT = requirements/$*.txt
+compile-%:
+	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" \
+		requirements/$*.in --output-file $(OUT)
+
+clean: ## Remove what make made
+	rm -rf .build .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find functions layers local tests -name __pycache__ -prune -exec rm -rf {} +
