@@ -1,0 +1,120 @@
+"""The lab as a whole: two side by side, nothing left behind, nothing reached beyond this machine."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local import deploy
+from local.environments import ROOT
+from local.lab import Lab
+
+POLICY = "version: STSv1\r\nmode: enforce\r\nmx: mail.side.example\r\nmax_age: 86400\r\n"
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    """Tell whether it becomes true in time."""
+    deadline = time.monotonic() + seconds
+    while not (true := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return true
+
+
+def is_open(address: str, port: int) -> bool:
+    """Tell whether somebody accepts TCP connections there."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        return probe.connect_ex((address, port)) == 0
+
+
+def processes_with(word: str) -> list[str]:
+    """List the command lines and environments that name a word, those of this process left out."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue  # it ended meanwhile
+        if word.encode() in text:
+            found.append(process.name)
+    return found
+
+
+def test_a_lab_that_is_killed_leaves_no_process_no_port_and_no_file() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "local", "up"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as lab:
+        assert lab.stdout is not None
+        described = ""
+        while not described.endswith("}\n") or described.count("{") != described.count("}"):
+            line = lab.stdout.readline()
+            assert line, "the lab ended by itself"
+            described += line
+        found = json.loads(described)
+        folder = Path(found["ca_file"]).parent
+        endpoint = found["endpoint_url"].removeprefix("http://")
+        places = [endpoint, *found["name_servers"], *found["resolvers"]]
+        ports = [(host, int(port)) for host, _, port in (each.partition(":") for each in places)]
+        ports += [(address, found["https_port"]) for address in found["policy_hosts"]]
+        # A function's process must be there, or its end would prove nothing.
+        start_and_forget(found)
+        assert until(lambda: len(processes_with(str(folder))) > 1)
+        assert all(is_open(*each) for each in ports)
+        lab.send_signal(signal.SIGKILL)
+    assert until(lambda: not any(is_open(*each) for each in ports))
+    assert until(lambda: processes_with(str(folder)) == [])
+    assert not folder.exists()
+
+
+def start_and_forget(described: dict[str, dict[str, str]]) -> None:
+    """Start an execution from outside, with nothing but what `up` prints."""
+    script = (
+        "import boto3, sys; boto3.client('stepfunctions').start_execution("
+        "stateMachineArn=sys.argv[1], input='{}')"
+    )
+    machine = described["stack_outputs"]["StateMachineArn"]
+    environment = {"PATH": os.environ["PATH"], **described["environment"]}
+    subprocess.run([sys.executable, "-c", script, machine], env=environment, check=True)
+
+
+def test_two_labs_side_by_side_do_not_meet(lab: Lab) -> None:
+    with Lab(name_servers=2, resolvers=1) as other:
+        for each, number in ((lab, "1"), (other, "2")):
+            record = [f"v=STSv1; id={number};"]
+            each.add_domain("side.example", policies=[POLICY], record=record, cdn_seconds=60)
+        held = [each.senders[0].state("side.example").held for each in (lab, other)]
+        assert [each and each.id for each in held] == ["1", "2"]
+        mine = {address for address, _ in lab.name_servers + lab.resolvers}
+        its = {address for address, _ in other.name_servers + other.resolvers}
+        assert not mine & its
+        assert (len(other.name_servers), len(other.resolvers)) == (2, 1)
+        ports = [*other.name_servers, *other.resolvers]
+        ports += [(address, other.policy_hosts.port) for address in other.policy_hosts.addresses]
+        assert all(is_open(*each) for each in ports)
+    assert not any(is_open(*each) for each in ports)
+
+
+def test_nothing_is_deployed_beyond_loopback(tmp_path: Path) -> None:
+    for elsewhere in ("https://cloudformation.us-east-1.amazonaws.com", "http://192.0.2.1:4566"):
+        with pytest.raises(ValueError, match="loopback"):
+            deploy.deploy(elsewhere, {}, tmp_path)
+
+
+def test_the_sam_cli_inherits_nothing_about_aws(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE"):
+        monkeypatch.setenv(name, "a real one")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a real one")
+    environment = deploy._environment("http://127.0.0.1:1", tmp_path)
+    assert "a real one" not in environment.values()
+    assert environment["HOME"] == str(tmp_path)
