@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta_sts.record_check import Answer, Kind, NotAsked, Outcome, evaluate, readable
+from mta_sts.record_check import Answer, Kind, NotAsked, Outcome, describe, evaluate, readable
 
 NEW, OLD, OTHER = b"v=STSv1; id=2;", b"v=STSv1; id=1;", b"unrelated"
 NOW = datetime(2026, 11, 24, 4, 5, 6, tzinfo=UTC)
@@ -238,6 +238,16 @@ def test_who_could_not_be_asked_at_all_is_named(
 ) -> None:
     (laggard,) = judge(*said)["laggards"]
     assert (laggard["server"], laggard["address"], laggard["found"]) == (server, "", found)
+
+
+def test_a_laggard_in_one_phrase() -> None:
+    verdict = judge(old("ns1@127.0.0.2", ttl=300), dead("ns2@127.0.0.3"), new("ns3@127.0.0.4"))
+    expected = 'expected "v=STSv1; id=2;"'
+    assert [describe(laggard) for laggard in verdict["laggards"]] == [
+        f'ns1 (127.0.0.2): found "v=STSv1; id=1;" (TTL 300 s), {expected}',
+        f'ns2 (127.0.0.3): found "unreachable: timed out after 3 s", {expected}',
+        f'resolvers: found "unreachable: no resolver answered", {expected}',
+    ]
 
 
 LONGEST: list[tuple[list[Answer], int]] = [

@@ -6,7 +6,7 @@ Pure: ``adapters.dns`` brings the answers. The rules are those by which a record
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -93,6 +93,14 @@ def evaluate(
         "checked_at": stamp(now),
         "region": region,
     }
+
+
+def describe(laggard: Mapping[str, Any]) -> str:
+    """Say in one phrase, without a full stop, what a laggard of :func:`evaluate` lacks."""
+    place = f" ({laggard['address']})" if laggard["address"] else ""
+    remaining = "" if laggard["ttl"] is None else f" (TTL {laggard['ttl']} s)"
+    found = f'found "{laggard["found"]}"{remaining}'
+    return f'{laggard["server"]}{place}: {found}, expected "{laggard["expected"]}"'
 
 
 @dataclass(frozen=True)
