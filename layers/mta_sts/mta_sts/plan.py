@@ -102,14 +102,17 @@ class Plan:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read back what :meth:`to_dict` wrote."""
-        record = dict(data["record"])
+        record, policy = dict(data["record"]), dict(data["policy"])
         for name in ("before", "after"):
             if record[name]:
                 record[name] = TxtSet(**record[name] | {"values": tuple(record[name]["values"])})
+        policy["purge_paths"] = tuple(policy["purge_paths"])
+        tuples = {name: tuple(data[name]) for name in ("steps", "warnings", "bodies", "id_changes")}
         return cls(
             **dict(data)
+            | tuples
             | {
-                "policy": PolicyChange(**data["policy"]),
+                "policy": PolicyChange(**policy),
                 "record": RecordChange(**record),
                 "waits": Waits(**data["waits"]),
             }

@@ -286,7 +286,7 @@ def _bodies(history: History) -> tuple[Mapping[str, Any], ...]:
     """List what was served, oldest first, as exposure is computed from it (a delete marker ends one)."""
     bodies: list[Mapping[str, Any]] = []
     ends = [version.since for version in history.versions[1:]]
-    for version, end in zip(history.versions, [*ends, None], strict=True):
+    for version, end in zip(history.versions, [*ends, None], strict=False):
         if version.deleted:
             continue
         reading = read(version.body) if version.body is not None else None

@@ -216,7 +216,7 @@ def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def _native(value: Any) -> Any:
     if isinstance(value, Binary):
-        return value.value
+        return value.value  # type: ignore[attr-defined]  # missing in the stubs
     if isinstance(value, Decimal):
         return int(value)
     if isinstance(value, Mapping):

@@ -106,20 +106,17 @@ class PolicyStore:
             gap = self._gap(bucket)
         except ClientError as error:
             raise _reading_failed(error, f"the versions of s3://{bucket}/{key}") from error
-        etags = list(dict.fromkeys(item["ETag"] for item in reversed(listed) if "ETag" in item))
-        if len(etags) > MOST_VERSIONS:
-            gap = f"more than {MOST_VERSIONS} different versions exist"
-            etags = etags[:MOST_VERSIONS]
-            listed = [item for item in listed if item.get("ETag", etags[0]) in etags]
-        sample = {item["ETag"]: item["VersionId"] for item in listed if "ETag" in item}
+        sample: dict[str, str] = {}  # a version of each ETag
+        for position, item in reversed(list(enumerate(listed))):
+            if "ETag" in item and item["ETag"] not in sample:
+                if len(sample) == MOST_VERSIONS:
+                    gap = f"only the newest {MOST_VERSIONS} different versions were read"
+                    listed = listed[position + 1 :]
+                    break
+                sample[item["ETag"]] = item["VersionId"]
         with ThreadPoolExecutor(8) as pool:
-            bodies = dict(
-                zip(
-                    etags,
-                    pool.map(lambda e: self._body(bucket, key, sample[e]), etags),
-                    strict=True,
-                )
-            )
+            read = pool.map(lambda version: self._body(bucket, key, version), sample.values())
+            bodies = dict(zip(sample, read, strict=True))
         versions = tuple(
             Version(
                 version_id=item["VersionId"],

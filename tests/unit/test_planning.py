@@ -1,0 +1,218 @@
+"""The plan: decided once, told in words, bound by a digest; refusals by name."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mta_sts.errors import PlanChangedError, RecordConflictError
+from mta_sts.observed import History, Location, TxtSet, Version
+from mta_sts.plan import Plan
+from mta_sts.policy import Mode, Policy
+from mta_sts.record import Record
+from tests.unit.plans import ENFORCE, LONG_AGO, NAME, NONE, NOW, findings, plan, stored, txt
+
+
+def test_an_ordinary_plan() -> None:
+    made = plan()
+    assert made.policy.write
+    assert made.policy.after == "version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n"
+    assert (made.record.old_id, made.record.new_id) == ("20200425085700", "20261124040506")
+    assert made.record.before == TxtSet(NAME, 3600, ('"v=STSv1; id=20200425085700;"',))
+    assert made.record.after == TxtSet(NAME, 3600, ('"v=STSv1; id=20261124040506;"',))
+    assert made.record.wait_seconds == 3600
+    assert made.policy.headers == {"CacheControl": "no-store"}
+    assert made.summary.startswith("MTA-STS is still on for solarmora.com")
+
+
+def test_a_plan_survives_the_workflow() -> None:
+    made = plan(findings(record_sets=[txt("v=STSv1; id=a;", "other")]))
+    assert Plan.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "write"),
+    [
+        (ENFORCE, "text/plain", True),
+        (ENFORCE.replace(b"enforce", b"testing"), "text/plain", True),
+        (ENFORCE.replace(b"enforce", b"enforced"), "text/plain", True),  # malformed: off all the same
+        (NONE, "text/plain", False),  # fine as it is
+        (NONE, "text/plain; charset=us-ascii", False),
+        (NONE.replace(b"86400", b"3600"), "text/plain", False),  # drains even sooner
+        (NONE.replace(b"86400", b"86401"), "text/plain", True),  # would be held for too long
+        (NONE, "binary/octet-stream", True),  # S3's default, which most senders reject
+        (NONE.replace(b"version: STSv1\r\n", b""), "text/plain", True),  # none, and malformed
+    ],
+)
+def test_what_is_rewritten(body: bytes, content_type: str, write: bool) -> None:  # noqa: FBT001
+    made = plan(findings(policy=stored(body, content_type)))
+    assert made.policy.write is write
+    parsed = Policy.parse(made.policy.after.encode())
+    assert parsed.mode is Mode.NONE
+    assert parsed.max_age <= 86400
+    assert made.policy.content_type.startswith("text/plain")
+    assert write or made.policy.after.encode() == body  # exactly as it is
+
+
+def test_keep_mx() -> None:
+    assert "mx: mail.solarmora.com\r\n" in plan(keep_mx=True).policy.after
+    assert "mx" not in plan().policy.after
+    assert any("keep_mx: true" in warning for warning in plan().warnings)
+
+
+def test_malformed_policy_is_reported_by_line() -> None:
+    made = plan(findings(policy=stored(ENFORCE.replace(b"enforce", b"enforced"))))
+    assert any("line 2" in warning and "enforced" in warning for warning in made.warnings)
+    assert made.policy.before_mode == "malformed"
+
+
+def test_what_the_object_said_otherwise_is_sent_again() -> None:
+    headers = {"CacheControl": "max-age=60", "Metadata": {"owner": "mail"}, "ServerSideEncryption": "AES256"}
+    made = plan(findings(policy=stored(headers=headers, tagging="team=mail")))
+    assert made.policy.headers == headers
+    assert made.policy.tagging == "team=mail"
+
+
+def test_no_object_and_create_policy() -> None:
+    made = plan(findings(missing=True), create_policy=True)
+    assert (made.policy.write, made.policy.etag, made.policy.known) == (True, "", {})
+    assert Policy.parse(made.policy.after.encode()).mode is Mode.NONE
+
+
+def test_purges_the_viewers_path_and_the_objects() -> None:
+    location = Location("b", "solarmora.com/policy.txt", "E1")
+    made = plan(findings(location=location))
+    assert made.policy.purge_paths == ("/.well-known/mta-sts.txt", "/solarmora.com/policy.txt")
+    assert any("distribution E1" in step for step in made.steps)
+
+
+# --- the record
+
+
+def test_neighbours_and_ttl_stay() -> None:
+    made = plan(findings(record_sets=[txt("x", "v=STSv1; id=a;", 'y" "z', ttl=60)]))
+    assert made.record.after == TxtSet(NAME, 60, ('"x"', '"v=STSv1; id=20261124040506;"', '"y" "z"'))
+
+
+def test_extension_fields_stay() -> None:
+    made = plan(findings(record_sets=[txt("v=STSv1; id=a; note=b;")]))
+    assert Record.parse(made.record.new) == Record("20261124040506", (("note", "b"),))
+
+
+def test_malformed_value_is_replaced_and_its_neighbours_kept() -> None:
+    made = plan(findings(record_sets=[txt("other", "v=STSv1; id=not-allowed!;")]))
+    assert made.record.after.values == ('"other"', '"v=STSv1; id=20261124040506;"')
+    assert any("malformed" in warning for warning in made.warnings)
+
+
+def test_no_record_set_gets_one_and_the_negative_ttl_is_waited_out() -> None:
+    made = plan(findings(record_sets=[]))
+    assert made.record.before is None
+    assert made.record.after.values == ('"v=STSv1; id=20261124040506;"',)
+    assert made.record.wait_seconds == 900
+    assert any("no STS record" in warning for warning in made.warnings)
+
+
+def test_a_set_without_sts_value_gets_one_beside_the_others() -> None:
+    made = plan(findings(record_sets=[txt("other", ttl=7200)]))
+    assert made.record.after.values == ('"other"', '"v=STSv1; id=20261124040506;"')
+    assert made.record.wait_seconds == 7200
+
+
+def test_longer_ttls_that_were_seen_are_waited_out() -> None:
+    assert plan(findings(longest_ttl=86400)).record.wait_seconds == 86400
+
+
+def test_no_id_is_used_twice() -> None:
+    used = frozenset({"20261124040506"})
+    fresh = plan(findings(used_ids=used)).record.new_id
+    assert fresh not in used
+    assert plan(findings(record_sets=[txt("v=STSv1; id=20261124040506;")])).record.new_id != "20261124040506"
+
+
+@pytest.mark.parametrize(
+    ("record_sets", "said"),
+    [
+        ([txt("v=STSv1; id=a;", "v=STSv1; id=b;")], "2 STS values"),
+        ([txt("v=STSv1; id=a;", SetIdentifier="x", Weight=1)], "weighted"),
+        ([txt("v=STSv1; id=a;", SetIdentifier="x", Region="eu-west-1")], "latency"),
+        ([txt("v=STSv1; id=a;", SetIdentifier="x", GeoLocation={"CountryCode": "*"})], "geolocation"),
+        ([txt("v=STSv1; id=a;", SetIdentifier="x", Failover="PRIMARY")], "failover"),
+        ([txt("v=STSv1; id=a;", SetIdentifier="x", MultiValueAnswer=True)], "multivalue"),
+        ([txt("v=STSv1; id=a;", SetIdentifier="x")], "routed"),
+        ([{"Name": NAME + ".", "Type": "TXT", "AliasTarget": {"DNSName": "x."}}], "alias"),
+        (
+            [{"Name": NAME + ".", "Type": "CNAME", "TTL": 5, "ResourceRecords": [{"Value": "v.example."}]}],
+            "CNAME to v.example.",
+        ),
+    ],
+)
+def test_record_conflicts(record_sets: list[dict[str, Any]], said: str) -> None:
+    with pytest.raises(RecordConflictError, match="Nothing was changed") as caught:
+        plan(findings(record_sets=record_sets))
+    assert said in str(caught.value)
+
+
+# --- the digest
+
+
+def test_the_same_tomorrow_is_the_same_plan() -> None:
+    today = plan(dry_run=True, ticket="CHG-1")
+    tomorrow = plan(now=NOW + timedelta(days=1), approved_plan=today.digest, requested_by="Ada")
+    assert tomorrow.digest == today.digest
+    assert tomorrow.record.new_id != today.record.new_id
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        findings(policy=stored(ENFORCE + b"mx: new.example\n")),
+        findings(policy=stored(content_type="binary/octet-stream")),
+        findings(policy=stored(tagging="a=b")),
+        findings(record_sets=[txt("v=STSv1; id=other;")]),
+        findings(record_sets=[txt("v=STSv1; id=20200425085700;", ttl=60)]),
+        findings(record_sets=[txt("v=STSv1; id=20200425085700;", "neighbour")]),
+        findings(location=Location("elsewhere", "k")),
+        findings(location=Location("mta-sts.solarmora.com", ".well-known/mta-sts.txt", "E1")),
+    ],
+)
+def test_another_plan_is_not_the_approved_one(found: Any) -> None:
+    approved = plan(dry_run=True).digest
+    with pytest.raises(PlanChangedError, match=approved) as caught:
+        plan(found, approved_plan=approved)
+    assert "Nothing was changed" in str(caught.value)
+
+
+@pytest.mark.parametrize("asked", [{"keep_mx": True}])
+def test_other_options_are_another_plan(asked: dict[str, Any]) -> None:
+    assert plan(**asked).digest != plan().digest
+
+
+# --- what exposure is computed from
+
+
+def test_bodies_are_told_with_their_end() -> None:
+    later = LONG_AGO + timedelta(days=10)
+    gone = LONG_AGO + timedelta(days=20)
+    again = LONG_AGO + timedelta(days=30)
+    versions = (
+        Version("v1", LONG_AGO, ENFORCE),
+        Version("v2", later, None),  # archived: cannot be read
+        Version("v3", gone, None, deleted=True),
+        Version("v4", again, NONE),
+    )
+    made = plan(replace(findings(policy=stored(NONE)), history=History(versions, LONG_AGO)))
+    told = [(body["version"], body["mode"], body["max_age"], body["replaced_at"]) for body in made.bodies]
+    assert told == [
+        ("v1", "enforce", 604800, "2025-07-22T04:05:06Z"),
+        ("v2", "malformed", None, "2025-08-01T04:05:06Z"),  # a delete marker ends a body
+        ("v4", "none", 86400, None),
+    ]
+    assert set(made.policy.known.values()) == {"the version of 2025-07-12T04:05:06Z", "the present policy"}
+
+
+def test_unknown_history_is_said() -> None:
+    made = plan(findings(history=History((), None, "the bucket keeps no versions")))
+    assert any("the bucket keeps no versions" in warning for warning in made.warnings)

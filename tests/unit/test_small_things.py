@@ -1,0 +1,104 @@
+"""Moments, settings and the patience of loops."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mta_sts.errors import PropagationTimeoutError
+from mta_sts.instants import instant, stamp
+from mta_sts.progress import LONGEST_PAUSE, settle
+from mta_sts.settings import Endpoint, Network, Settings
+
+NOW = datetime(2026, 11, 24, 4, 5, 6, tzinfo=UTC)
+
+
+@given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001
+def test_a_stamp_is_never_early(naive: datetime) -> None:
+    moment = naive.replace(tzinfo=UTC)
+    assert timedelta(0) <= instant(stamp(moment)) - moment < timedelta(seconds=1)
+
+
+def test_stamps_are_utc() -> None:
+    assert stamp(NOW.astimezone(timezone(timedelta(hours=9)))) == "2026-11-24T04:05:06Z"
+    assert instant("2026-11-24T13:05:06+09:00") == NOW
+
+
+def test_a_moment_without_offset_is_refused() -> None:
+    with pytest.raises(ValueError, match="offset"):
+        instant("2026-11-24T04:05:06")
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "port"),
+    [
+        ("1.1.1.1", "1.1.1.1", 53),
+        ("127.9.0.1:5353", "127.9.0.1", 5353),
+        ("2606:4700::1111", "2606:4700::1111", 53),
+        ("[::1]:5353", "::1", 5353),
+        ("[::1]", "::1", 53),
+        (" 9.9.9.9 ", "9.9.9.9", 53),
+    ],
+)
+def test_endpoints(text: str, address: str, port: int) -> None:
+    endpoint = Endpoint.parse(text, 53)
+    assert endpoint == Endpoint(address, port)
+    assert Endpoint.parse(str(endpoint), 1) == endpoint
+
+
+def test_network_travels_in_a_plan() -> None:
+    network = Network((Endpoint("127.9.0.1", 5353), Endpoint("::1", 53)), 5300, 8443, "ca.pem", "eu-west-1")
+    assert Network.from_dict(network.to_dict()) == network
+
+
+def test_settings_come_from_the_environment() -> None:
+    env = {
+        "POLICY_BUCKET": "b-{domain}", "POLICY_KEY": "k", "POLICY_LOCATIONS_PARAMETER": "/p",
+        "DISTRIBUTION_ID": "none", "OTHER_CACHE_SECONDS": "60", "RESOLVERS": "1.1.1.1, [::1]:5353",
+        "DNS_PORT": "5300", "HTTPS_PORT": "8443", "CA_FILE": "ca.pem", "DEADLINE_SECONDS": "90",
+        "FIRST_PAUSE_SECONDS": "2", "DNS_ROLE_ARN": "arn:x", "AWS_REGION": "eu-west-1",
+    }  # fmt: skip
+    settings = Settings.from_env(env)
+    assert settings.network == Network(
+        (Endpoint("1.1.1.1", 53), Endpoint("::1", 5353)), 5300, 8443, "ca.pem", "eu-west-1"
+    )
+    assert (settings.deadline_seconds, settings.other_cache_seconds) == (90, 60)
+    del env["RESOLVERS"]
+    with pytest.raises(KeyError, match="RESOLVERS"):
+        Settings.from_env(env)
+
+
+def _settle(waited: float, *, ready: bool = False) -> dict[str, object]:
+    return settle(
+        {"ready": ready, "laggards": []},
+        since=NOW,
+        now=NOW + timedelta(seconds=waited),
+        deadline_seconds=600,
+        first_pause_seconds=5,
+        explanation="ns-1 lags.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("waited", "pause"),
+    [
+        (0, 5),  # the first pause
+        (10, 5),  # never shorter
+        (40, 10),  # a quarter of the time already waited
+        (500, LONGEST_PAUSE),  # never longer than a minute
+        (590, 10),  # nor than the deadline
+        (599.9, 1),
+    ],
+)
+def test_pauses_grow(waited: float, pause: int) -> None:
+    assert _settle(waited)["pause_seconds"] == pause
+
+
+def test_past_the_deadline_pending_becomes_failure() -> None:
+    with pytest.raises(PropagationTimeoutError, match=r"after 600 seconds: ns-1 lags\."):
+        _settle(600)
+
+
+def test_ready_is_ready_even_past_the_deadline() -> None:
+    assert _settle(10_000, ready=True) == {"ready": True, "laggards": [], "pause_seconds": 0}

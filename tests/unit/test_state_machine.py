@@ -1,0 +1,125 @@
+"""The definition as a graph: every state reachable, every path ends, every Catch ends in Fail."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEFINITION = json.loads((ROOT / "statemachine/disable.asl.json").read_text())
+STATES: dict[str, dict[str, Any]] = DEFINITION["States"]
+
+
+def successors(state: dict[str, Any]) -> Iterator[str]:
+    """Every state that may come next, those of Catch included."""
+    if "Next" in state:
+        yield state["Next"]
+    if "Default" in state:
+        yield state["Default"]
+    for rule in state.get("Choices", []):
+        yield rule["Next"]
+    for catch in state.get("Catch", []):
+        yield catch["Next"]
+
+
+def reachable(start: str) -> set[str]:
+    found, left = set(), [start]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left.extend(successors(STATES[name]))
+    return found
+
+
+def all_states() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The states of the machine and those of its branches."""
+    for name, state in STATES.items():
+        yield name, state
+        for branch in state.get("Branches", []):
+            yield from branch["States"].items()
+
+
+TASKS = [pytest.param(state, id=name) for name, state in all_states() if state["Type"] == "Task"]
+
+
+def test_every_state_is_reachable_and_exists() -> None:
+    assert reachable(DEFINITION["StartAt"]) == set(STATES)
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_every_path_can_end(name: str) -> None:
+    assert any(STATES[each].get("End") or STATES[each]["Type"] == "Fail" for each in reachable(name))
+
+
+@pytest.mark.parametrize("name", [name for name, state in STATES.items() if state.get("Catch")])
+def test_every_caught_error_ends_in_fail(name: str) -> None:
+    for catch in STATES[name]["Catch"]:
+        ends = {
+            each
+            for each in reachable(catch["Next"])
+            if STATES[each].get("End") or STATES[each]["Type"] in {"Fail", "Succeed"}
+        }
+        assert ends == {"Failed"}
+    assert STATES["Failed"]["Type"] == "Fail"
+
+
+def test_every_failure_is_caught() -> None:
+    """A task of the machine or of a branch: some Catch takes all of its errors."""
+    for name, state in STATES.items():
+        if state["Type"] in {"Task", "Parallel"}:
+            assert [catch["ErrorEquals"] for catch in state["Catch"]] == [["States.ALL"]], name
+
+
+@pytest.mark.parametrize("state", [pytest.param(s, id=n) for n, s in all_states()])
+def test_every_state_says_why_it_is_there(state: dict[str, Any]) -> None:
+    assert len(state["Comment"]) > 20
+
+
+@pytest.mark.parametrize("state", TASKS)
+def test_every_task_has_a_timeout_and_retries_what_is_not_its_fault(state: dict[str, Any]) -> None:
+    assert state["TimeoutSeconds"] > 0
+    assert all(retry["JitterStrategy"] == "FULL" for retry in state["Retry"])
+    if "lambda" in state["Resource"]:
+        assert {
+            "Lambda.ClientExecutionTimeoutException", "Lambda.ServiceException", "Lambda.AWSLambdaException",
+            "Lambda.SdkClientException", "Lambda.TooManyRequestsException",
+        } == set(state["Retry"][0]["ErrorEquals"])  # fmt: skip
+
+
+def test_choices_are_questions() -> None:
+    assert all(name.endswith("?") for name, state in STATES.items() if state["Type"] == "Choice")
+    assert all(state["Type"] == "Choice" for name, state in STATES.items() if name.endswith("?"))
+
+
+def test_policy_is_proven_before_the_id_changes() -> None:
+    """Without `Check Served Policy` there is no way to `Change Id` (RFC 8461 section 8.1)."""
+    for needed in ("Claim Domain", "Check Host", "Publish Policy", "Purge CDN", "Check Served Policy"):
+        without = {name: state for name, state in STATES.items() if name != needed}
+        found, left = set(), [DEFINITION["StartAt"]]
+        while left:
+            name = left.pop()
+            if name in without and name not in found:
+                found.add(name)
+                left.extend(successors(without[name]))
+        assert "Change Id" not in found, needed
+
+
+def test_every_variable_is_assigned_at_the_start() -> None:
+    """The failure path may be entered from anywhere and names its variables."""
+    text = json.dumps(DEFINITION)
+    used = set(re.findall(r"\$([a-z_]+)\b(?!\()", text)) - {"states"}
+    assert used <= set(STATES["Begin"]["Assign"])
+    assert set(STATES["Begin"]["Assign"]) - used == set()
+
+
+def test_substitutions_are_those_of_the_template() -> None:
+    template = (ROOT / "template.yaml").read_text()
+    block = template.split("DefinitionSubstitutions:")[1].split("Role:")[0]
+    given = set(re.findall(r"^ +(\w+): !Ref", block, re.MULTILINE))
+    assert set(re.findall(r"\$\{(\w+)\}", json.dumps(DEFINITION))) == given
+    # Versions, so that a long run keeps its code.
+    assert set(re.findall(r"^ +(\w+): !Ref \w+\.Version", block, re.MULTILINE)) == given - {"NoticeTopic"}
