@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
+
+from mta_sts.instants import stamp
+from mta_sts.policy import is_text_plain
 
 Outcome = Literal["answered", "no answer", "certificate", "not asked"]
 
@@ -54,6 +57,7 @@ def evaluate(
     *,
     accepted: Mapping[str, str],
     accept_missing: bool,
+    media_types: Collection[str] = (),
     host: str,
     now: datetime,
     region: str,
@@ -61,7 +65,8 @@ def evaluate(
     """Sort addresses into agreeing, laggards and not asked; say whether the host is ready.
 
     ``accepted`` maps the SHA-256 (hex) of each acceptable body to its name in messages;
-    ``accept_missing`` also accepts a status 403 or 404, where no policy has ever existed.
+    ``accept_missing`` also accepts a status 403 or 404, where no policy has ever existed;
+    ``media_types`` are accepted beside text/plain, where the object itself is stored with another.
     ``not_asked`` holds ``{"address", "reason"}`` of what the caller could not ask.
 
     Returns ``{"ready", "host", "agreeing", "laggards", "not_asked", "checked_at", "region"}``. Each
@@ -80,11 +85,13 @@ def evaluate(
     seen_ipv4 = False
     for answer in fetched:
         seen_ipv4 = seen_ipv4 or _is_ipv4(answer.address)
-        label = _label(answer, accepted, accept_missing=accept_missing)
+        label = _label(answer, accepted, media_types, accept_missing=accept_missing)
         if label:
             agreeing.append(_entry(answer) | {"found": label})
         elif _counts(answer):
-            laggards.append(_entry(answer) | {"expected": expected, "found": _found(answer)})
+            laggards.append(
+                _entry(answer) | {"expected": expected, "found": _found(answer, media_types)}
+            )
         else:
             unasked.append({"address": answer.address, "reason": answer.detail})
     # An IPv4 address that the caller did not ask has not agreed either.
@@ -97,7 +104,7 @@ def evaluate(
         "agreeing": agreeing,
         "laggards": laggards,
         "not_asked": unasked,
-        "checked_at": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "checked_at": stamp(now),
         "region": region,
     }
 
@@ -120,13 +127,19 @@ def describe(entry: Mapping[str, Any]) -> str:
     return f"{line} ({shown})" if shown else line
 
 
-def _label(answer: Fetched, accepted: Mapping[str, str], *, accept_missing: bool) -> str:
+def _label(
+    answer: Fetched,
+    accepted: Mapping[str, str],
+    media_types: Collection[str],
+    *,
+    accept_missing: bool,
+) -> str:
     """Name what ANSWER agrees with; empty when it does not agree."""
     if answer.outcome != "answered":
         return ""
     if accept_missing and answer.status in _NO_POLICY:
         return f"no policy (status {answer.status})"
-    if _contradiction(answer):
+    if _contradiction(answer, media_types):
         return ""
     return accepted.get(hashlib.sha256(answer.body).hexdigest(), "")
 
@@ -143,21 +156,24 @@ def _counts(answer: Fetched) -> bool:
     return _is_ipv4(answer.address) or (answer.outcome != "not asked" and answer.reached)
 
 
-def _found(answer: Fetched) -> str:
+def _found(answer: Fetched, media_types: Collection[str]) -> str:
     if answer.outcome != "answered":
         return f"{answer.outcome}: {answer.detail}"
     digest = hashlib.sha256(answer.body).hexdigest()[:_DIGEST_SHOWN]
-    return _contradiction(answer) or f"other content (sha256 {digest}…, {len(answer.body)} bytes)"
+    return (
+        _contradiction(answer, media_types)
+        or f"other content (sha256 {digest}…, {len(answer.body)} bytes)"
+    )
 
 
-def _contradiction(answer: Fetched) -> str:
+def _contradiction(answer: Fetched, media_types: Collection[str]) -> str:
     """Say what keeps an HTTP answer from being a policy at all, the weightiest first, or ""."""
     if answer.status in _REDIRECTS and answer.location:
         # RFC 8461 section 3.3: senders follow no redirect.
         return f"redirect to {answer.location} (status {answer.status})"
     if answer.status != _OK:
         return f"status {answer.status}"  # RFC 8461 section 3.3: only 200 counts
-    if not _is_plain_text(answer.media_type):
+    if not is_text_plain(answer.media_type) and answer.media_type not in media_types:
         # RFC 8461 section 3.2: a "should" of the RFC that most senders insist on.
         return f"media type {answer.media_type}" if answer.media_type else "no media type"
     if answer.too_large:
@@ -166,10 +182,6 @@ def _contradiction(answer: Fetched) -> str:
         # Nobody asked for it, and a sender that cannot undo it reads no policy.
         return f"content encoding {answer.content_encoding}"
     return ""
-
-
-def _is_plain_text(media_type: str) -> bool:
-    return media_type.partition(";")[0].strip().lower() == "text/plain"
 
 
 def _entry(answer: Fetched) -> dict[str, Any]:
