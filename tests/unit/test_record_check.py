@@ -165,6 +165,7 @@ def test_the_report_says_who_what_and_where() -> None:
             }
             | wanted,
         ],
+        "cached": [],
         "not_asked": [
             {"server": "ns2", "address": "::1", "reason": "no IPv6 route"},
             {"server": "ns1", "address": "127.0.0.3", "reason": silence},

@@ -67,10 +67,10 @@ def evaluate(
 
     Every authoritative address that answered has to agree, and every name server has to have
     answered at one address at least. With the scope "everyone" also no resolver may contradict in
-    any of its answers, and at least one has to agree; with "authorities" resolvers are reported and
-    do not block.
+    any of its answers, and at least one has to agree; with "authorities" resolvers that still hold
+    another answer are reported as ``cached`` and do not block.
 
-    Returns ``ready``, ``agreeing``, ``laggards``, ``not_asked``, ``longest_ttl`` (seconds: the
+    Returns ``ready``, ``agreeing``, ``laggards``, ``cached``, ``not_asked``, ``longest_ttl`` (seconds: the
     largest TTL remaining at resolvers whose answer differs from EXPECTED), ``checked_at`` (NOW,
     rounded up, since exposure is counted from it) and ``region``.
     """
@@ -83,11 +83,13 @@ def evaluate(
         and answer.outcome in ("present", "absent")
         and not _agrees(answer, expected)
     ]
+    everyone = scope == "everyone"
     left_out = [_not_asked_row(item.server, item.address, item.reason) for item in not_asked]
     return {
-        "ready": authorities_agree and (scope == "authorities" or resolvers_agree),
+        "ready": authorities_agree and (resolvers_agree or not everyone),
         "agreeing": authorities.agreeing + resolvers.agreeing,
-        "laggards": authorities.laggards + resolvers.laggards,
+        "laggards": authorities.laggards + (resolvers.laggards if everyone else []),
+        "cached": [] if everyone else resolvers.laggards,
         "not_asked": left_out + authorities.not_asked + resolvers.not_asked,
         "longest_ttl": max(stale, default=0),
         "checked_at": stamp(now),
