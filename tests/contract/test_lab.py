@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from local import deploy
+from local import deploy, protect
 from local.environments import ROOT
 from local.lab import Lab
 
@@ -118,3 +118,13 @@ def test_the_sam_cli_inherits_nothing_about_aws(
     environment = deploy._environment("http://127.0.0.1:1", tmp_path)
     assert "a real one" not in environment.values()
     assert environment["HOME"] == str(tmp_path)
+
+
+def test_protection_is_for_the_stack_that_was_deployed() -> None:
+    saved = {
+        "global": {"parameters": {"stack_name": "mta-sts-off"}},
+        "deploy": {"parameters": {"stack_name": "mine", "region": "eu-west-1"}},
+    }
+    assert protect.target({"default": saved}) == ("mine", "eu-west-1", None)
+    del saved["deploy"]
+    assert protect.target({"default": saved}) == ("mta-sts-off", None, None)
