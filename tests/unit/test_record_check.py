@@ -188,6 +188,24 @@ def test_each_resolver_is_told_once_with_its_longest_ttl() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("rounds", "found"),
+    [
+        ([old(R1)] * 3, ["v=STSv1; id=1;"]),
+        (
+            [old(R1), gone(R1), new(R1)],
+            ["v=STSv1; id=1; (in 1 of 3 answers)", "no STS record (in 1 of 3 answers)"],
+        ),
+        ([old(R1), old(R1), dead(R1)], ["v=STSv1; id=1; (in 2 of 3 answers)"]),
+    ],
+)
+def test_a_resolver_that_contradicts_only_at_times_is_told_as_such(
+    rounds: list[Answer], found: list[str]
+) -> None:
+    verdict = judge(new("ns1@a"), *rounds)
+    assert [row["found"] for row in verdict["laggards"]] == found
+
+
 FOUND: list[tuple[Answer, str]] = [
     (gone("ns1@a"), "no STS record"),
     (gone("ns1@a", OTHER), "no STS record"),
