@@ -34,7 +34,7 @@ def normalise(text: str) -> str:
     section 4.1.2), and a name too long to carry ``_mta-sts.`` in front.
     """
     _refuse_other_things(text)
-    # Mapping and encoding never make a name shorter than this, and both are slow on huge input.
+    # Mapping and encoding are slow on huge input, which no reasonable name needs.
     if len(text) > _MAX_NAME + 1:
         raise DomainNameError(
             f"{_shown(text)} has {len(text)} characters; a domain has {_MAX_NAME} at most"
@@ -82,13 +82,11 @@ def _refuse_other_things(text: str) -> None:
         raise DomainNameError(f"{_shown(text)} is a URL or a path; give the domain alone")
     if "@" in text:
         raise DomainNameError(f"{_shown(text)} is an e-mail address; give the part after the @")
-    if _is_address(text):
-        raise DomainNameError(f"{_shown(text)} is an IP address, not a domain")
 
 
 def _is_address(text: str) -> bool:
     """Recognise bare addresses and the address literals of RFC 5321 section 4.1.3."""
-    bare = text.removesuffix(".").removeprefix("[").removesuffix("]")
+    bare = text.removeprefix("[").removesuffix("]")
     if bare.lower().startswith("ipv6:"):
         bare = bare[len("ipv6:") :]
     try:
@@ -132,10 +130,10 @@ def _label(label: str, text: str) -> str:
 
 
 def _is_punycode(encoded: str) -> bool:
-    """Tell whether text is the one way to write some non-ASCII label (RFC 3492)."""
+    """Tell whether text without a final hyphen is how some Unicode label is written (RFC 3492)."""
     try:
         label = encoded.encode("ascii").decode("punycode")
-        return not label.isascii() and label.encode("punycode") == encoded.encode("ascii")
+        return label.encode("punycode") == encoded.encode("ascii")
     except UnicodeError:
         return False
 
