@@ -209,11 +209,11 @@ def send(data: bytes) -> Answer:
 
 
 def after(event: threading.Event, answer: Answer) -> Answer:
-    """Answer only once EVENT has happened."""
+    """Answer only once EVENT has happened; without it, hang up."""
 
     def wait(tls: ssl.SSLSocket, closed: Closed) -> None:
-        event.wait(GUARD_SECONDS)
-        answer(tls, closed)
+        if event.wait(GUARD_SECONDS):
+            answer(tls, closed)
 
     return wait
 

@@ -359,7 +359,7 @@ def test_a_stale_second_address_is_named(world: Servers) -> None:
         ("192.0.2.1", True),  # IPv4 is taken for granted
         ("::1", True),
         ("::ffff:127.0.0.1", True),
-        ("fe80::1", False),  # link-local without a zone leads nowhere on any machine
+        ("fe80::1", False),  # link-local without its zone: the kernel refuses on any machine
     ],
 )
 def test_routes(address: str, expected: bool) -> None:  # noqa: FBT001 - a column of the table

@@ -17,7 +17,7 @@ OLD = b"version: STSv1\r\nmode: enforce\r\nmx: mail.solarmora.com\r\nmax_age: 60
 NEW_SHA = hashlib.sha256(NEW).hexdigest()
 OLD_SHA = hashlib.sha256(OLD).hexdigest()
 EXPECTED = f"the new policy (sha256 {NEW_SHA[:12]}…)"
-NOW = datetime(2026, 11, 24, 4, 5, 6, 999_999, tzinfo=UTC)
+NOW = datetime(2026, 11, 24, 4, 5, 6, tzinfo=UTC)
 
 
 def served(address: str = "192.0.2.1", **changes: Any) -> Fetched:
@@ -94,6 +94,14 @@ def test_a_laggard_has_the_same_and_what_was_expected() -> None:
 )
 def test_plain_text_with_any_parameter_agrees(media_type: str) -> None:
     assert judge(served(media_type=media_type))["ready"]
+
+
+def test_a_media_type_beside_plain_text_agrees_only_where_it_is_named() -> None:
+    answer = served(media_type="binary/octet-stream")
+    assert judge(answer, media_types={"binary/octet-stream"})["ready"]
+    assert judge(served(), media_types={"binary/octet-stream"})["ready"]
+    assert found(answer, media_types={"text/html"}) == ["media type binary/octet-stream"]
+    assert found(answer) == ["media type binary/octet-stream"]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ class Fetched:
 
     ``outcome`` is ``answered`` (a whole HTTP answer over verified TLS), ``no answer``,
     ``certificate`` (the server was reached and its certificate refused) or ``not asked``;
-    ``detail`` says why for the last three. ``reached`` tells whether a TCP connection was made.
+    ``detail`` says why for the last three. ``reached`` tells whether a TCP connection was made
+    (never, where nothing was asked).
     ``body`` holds the bytes as sent, at most the limit; ``too_large`` says that there was more.
     ``media_type``, ``content_encoding``, ``location``, ``cache_control`` and ``x_cache`` are header
     values, empty when absent; ``age`` is in seconds. ``certificate_not_after`` is RFC 3339, empty
@@ -99,7 +100,7 @@ def evaluate(
     if not (seen_ipv4 or unasked_ipv4):
         laggards.append({"address": "", "expected": expected, "found": NO_IPV4})
     return {
-        "ready": seen_ipv4 and not laggards and not unasked_ipv4,
+        "ready": not laggards and not unasked_ipv4,
         "host": host,
         "agreeing": agreeing,
         "laggards": laggards,
@@ -153,7 +154,7 @@ def _counts(answer: Fetched) -> bool:
     contradict as an IPv4 address does (RFC 8461 section 8.1: the body first, then the id). A
     certificate refused over IPv6 counts too, since no sender falls back after that.
     """
-    return _is_ipv4(answer.address) or (answer.outcome != "not asked" and answer.reached)
+    return _is_ipv4(answer.address) or answer.reached
 
 
 def _found(answer: Fetched, media_types: Collection[str]) -> str:

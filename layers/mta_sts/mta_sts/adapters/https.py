@@ -23,6 +23,7 @@ from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from mta_sts.adapters.route import has_route
+from mta_sts.instants import stamp
 from mta_sts.policy_check import Fetched, Outcome
 
 if TYPE_CHECKING:
@@ -334,7 +335,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _timestamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return stamp(datetime.fromtimestamp(seconds, UTC))
 
 
 def _seconds(age: str) -> int | None:
