@@ -211,11 +211,13 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 def _fitted(query: Message, response: Message, transport: Transport) -> bytes:
+    # Values keep the order in which they were given: a fault "at an address that is not the first"
+    # must not be met by chance.
     if transport == "tcp":
-        return response.to_wire(max_size=65535)
+        return response.to_wire(max_size=65535, want_shuffle=False)
     # RFC 6891 section 6.2.3: below 512 counts as 512. What does not fit is cut, with TC set.
     limit = max(query.payload, PLAIN_PAYLOAD) if query.edns >= 0 else PLAIN_PAYLOAD
-    return response.to_wire(max_size=limit, prefer_truncation=True)
+    return response.to_wire(max_size=limit, prefer_truncation=True, want_shuffle=False)
 
 
 def _format_error(wire: bytes) -> bytes | None:

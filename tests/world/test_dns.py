@@ -9,10 +9,12 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rrset
 import pytest
 from dns.rdatatype import RdataType
 
 from local.world.addresses import bind
+from local.world.cache import Found
 from local.world.name_servers import NameServers
 from local.world.resolvers import ServerFailureError
 from tests.world.dns_world import (
@@ -106,6 +108,14 @@ def test_no_such_record_is_remembered_for_the_time_of_the_soa(
     assert values(ask(resolver, name)) == [NEW]
 
 
+@pytest.mark.parametrize(("soa_ttl", "minimum"), [(900, 60), (60, 900)])
+def test_a_soa_whose_ttl_was_not_cut_is_cut_by_the_resolver(soa_ttl: int, minimum: int) -> None:
+    """RFC 2308 section 5; our own name servers have done it already."""
+    soa = dns.rrset.from_text(ZONE, soa_ttl, "IN", "SOA", f"a. b. 1 2 3 4 {minimum}")
+    assert Found(soa=soa).ttl == 60
+    assert Found().ttl == 0  # without a SOA it is not remembered
+
+
 def test_no_such_name_holds_for_every_type(world: World) -> None:
     """RFC 2308 section 5, which a record created right after a look-up runs into."""
     world.system.resolvers.warm("new.solarmora.com", "A")
@@ -168,8 +178,10 @@ def test_a_resolver_takes_the_servers_in_turn(world: World) -> None:
     for _ in NAMES:
         ask(world.resolvers[0], RECORD)
         world.system.resolvers.flush(RECORD)
+    ask(world.resolvers[1], RECORD)
     asked = [query.server for query in world.system.name_servers.queries(RECORD)]
-    assert sorted(asked) == sorted(address for address, _ in world.servers)
+    servers = [address for address, _ in world.servers]
+    assert asked == [*servers, servers[1]]  # not every resolver begins with the same one
 
 
 def test_a_resolver_follows_aliases_across_zones(world: World) -> None:
@@ -185,6 +197,13 @@ def test_a_resolver_follows_aliases_across_zones(world: World) -> None:
     response = ask(world.resolvers[0], RECORD)
     assert values(response) == [NEW, "sts.vendor.example."]
     assert [rrset.ttl for rrset in response.answer] == [50, 20]
+
+
+def test_an_alias_is_remembered_for_every_type(world: World) -> None:
+    world.zones.put(ZONE, "alias.solarmora.com", "CNAME", 100, RECORD)
+    for rdtype in ("TXT", "A", "MX"):
+        ask(world.resolvers[0], "alias.solarmora.com", rdtype)
+    assert len(world.system.name_servers.queries("alias.solarmora.com")) == 1
 
 
 def test_an_alias_to_nothing_and_a_loop_of_aliases(world: World) -> None:
@@ -223,6 +242,14 @@ def test_hosts_have_addresses_that_live_for_their_ttl(world: World) -> None:
     world.system.hosts.remove(host)
     world.system.resolvers.flush(host)
     assert ask(world.resolvers[0], host, "A").rcode() == dns.rcode.NXDOMAIN
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_addresses_keep_their_order(world: World, tcp: bool) -> None:  # noqa: FBT001
+    given = [f"127.0.0.{number}" for number in (9, 3, 7, 5, 8, 2, 6, 4)]
+    world.system.hosts.set("mta-sts.solarmora.com", ipv4=given)
+    (rrset,) = ask(world.resolvers[0], "mta-sts.solarmora.com", "A", tcp=tcp).answer
+    assert [rdata.address for rdata in rrset] == given
 
 
 def test_a_name_server_is_reached_at_the_ipv6_form_of_its_address(world: World) -> None:

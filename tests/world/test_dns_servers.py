@@ -88,6 +88,9 @@ def test_names_are_compared_without_case_and_echoed_as_asked(world: World) -> No
 def test_other_peoples_names_are_refused(world: World) -> None:
     assert at(world, "example.org").rcode() == dns.rcode.REFUSED
     assert at(world, "com", "NS").rcode() == dns.rcode.REFUSED
+    other_class = dns.message.make_query(RECORD, "TXT", "CH")
+    response = dns.query.udp(other_class, world.servers[0][0], 5, world.system.port)
+    assert response.rcode() == dns.rcode.REFUSED
 
 
 def test_a_zone_that_is_gone_is_refused(world: World) -> None:

@@ -21,8 +21,9 @@ from local.world.addresses import FIRST_PORT, bind, claim_block
 from local.world.lookup import lookup
 from local.world.loop import LoopThread
 from local.world.route53 import Route53Source
-from local.world.zones import RecordSet, Zone, make_zone, parse_name, parse_text
+from local.world.zones import History, RecordSet, Zone, make_zone, parse_name, parse_text
 from tests.world.dns_world import OLD, RECORD, ZONE, ask, running_world, values
+from tests.world.fake_zones import Clock
 
 # Route 53's way of writing
 
@@ -212,6 +213,20 @@ def test_only_what_changed_makes_a_new_snapshot(route53: tuple[Any, Stubber]) ->
         seen.append(source.latest())
     assert seen[0] is seen[1]
     assert seen[1].seen_at < seen[2].seen_at
+
+
+def test_history_is_kept_for_an_hour() -> None:
+    clock = Clock()
+    history = History(clock)
+    for number in range(10):
+        clock.pass_by(1800)
+        zone = make_zone(ZONE, [RecordSet(RECORD, "TXT", number, (OLD,))])
+        history.add({zone.origin: zone})
+    clock.pass_by(1799)
+    ages = [0, 1799, 3599, 3600]
+    ttls = [history.behind(age).zones[parse_name(ZONE)].listing[0].ttl for age in ages]
+    assert ttls == [9, 9, 8, 7]
+    assert len(history._snapshots) == 3  # a lab that runs for days forgets the rest
 
 
 def test_polling_goes_on_after_a_failure_and_ends_with_close(
