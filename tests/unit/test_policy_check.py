@@ -279,6 +279,17 @@ def test_without_ipv4_nothing_is_ever_ready(fetched: tuple[Fetched, ...]) -> Non
     }
 
 
+def test_a_failed_look_up_of_addresses_is_not_taken_for_a_host_without_any() -> None:
+    failed = [{"address": "", "reason": "A: 127.0.0.1:53 timed out"}]
+    result = judge(not_asked=failed)
+    assert not result["ready"]
+    assert [entry["found"] for entry in result["laggards"]] == [
+        "no IPv4 address of the policy host is known (A: 127.0.0.1:53 timed out)"
+    ]
+    assert result["not_asked"] == failed
+    assert judge(served(), not_asked=failed)["ready"]  # another resolver knew the address
+
+
 def test_what_the_caller_did_not_ask_is_listed_and_never_agrees() -> None:
     ipv6 = {"address": "2001:db8::1", "reason": "no IPv6 route"}
     result = judge(served(), not_asked=[ipv6])

@@ -68,7 +68,8 @@ def evaluate(
     ``accepted`` maps the SHA-256 (hex) of each acceptable body to its name in messages;
     ``accept_missing`` also accepts a status 403 or 404, where no policy has ever existed;
     ``media_types`` are accepted beside text/plain, where the object itself is stored with another.
-    ``not_asked`` holds ``{"address", "reason"}`` of what the caller could not ask.
+    ``not_asked`` holds ``{"address", "reason"}`` of what the caller could not ask, with an empty
+    address for a look-up of addresses that failed.
 
     Returns ``{"ready", "host", "agreeing", "laggards", "not_asked", "checked_at", "region"}``. Each
     agreeing entry has address, status, media_type, sha256, size (bytes), certificate_not_after,
@@ -98,7 +99,7 @@ def evaluate(
     # An IPv4 address that the caller did not ask has not agreed either.
     unasked_ipv4 = any(_is_ipv4(entry["address"]) for entry in unasked)
     if not (seen_ipv4 or unasked_ipv4):
-        laggards.append({"address": "", "expected": expected, "found": NO_IPV4})
+        laggards.append({"address": "", "expected": expected, "found": _no_ipv4(unasked)})
     return {
         "ready": not laggards and not unasked_ipv4,
         "host": host,
@@ -165,6 +166,12 @@ def _found(answer: Fetched, media_types: Collection[str]) -> str:
         _contradiction(answer, media_types)
         or f"other content (sha256 {digest}…, {len(answer.body)} bytes)"
     )
+
+
+def _no_ipv4(unasked: Iterable[Mapping[str, str]]) -> str:
+    """Keep a host without IPv4 addresses apart from one whose addresses could not be looked up."""
+    failures = "; ".join(entry["reason"] for entry in unasked if not entry["address"])
+    return f"no IPv4 address of the policy host is known ({failures})" if failures else NO_IPV4
 
 
 def _contradiction(answer: Fetched, media_types: Collection[str]) -> str:
