@@ -3,7 +3,8 @@
 
 PYTHON ?= python3
 MTA_STS_ENV_DIR ?= $(CURDIR)/.build/env
-export MTA_STS_ENV_DIR
+UV_CACHE_DIR ?= $(CURDIR)/.build/cache/uv
+export MTA_STS_ENV_DIR UV_CACHE_DIR
 DEV := $(MTA_STS_ENV_DIR)/dev/bin
 SAM := $(MTA_STS_ENV_DIR)/sam/bin
 UV := $(MTA_STS_ENV_DIR)/bootstrap/bin/uv

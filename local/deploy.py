@@ -158,7 +158,7 @@ def _environment(endpoint_url: str, home: Path) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_POLL_DELAY": "0.1",
-        "UV_CACHE_DIR": str(environments.directory().parent / "cache" / "uv"),
+        "UV_CACHE_DIR": environments.cache(),
         "UV_LINK_MODE": "copy",
         "UV_PYTHON_DOWNLOADS": "never",
     }

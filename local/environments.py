@@ -25,6 +25,11 @@ def directory() -> Path:
     return Path(os.environ.get("MTA_STS_ENV_DIR") or ROOT / ".build" / "env").absolute()
 
 
+def cache() -> str:
+    """Return the folder of uv's downloads: beside the environments, unless UV_CACHE_DIR says so."""
+    return os.environ.get("UV_CACHE_DIR") or str(directory().parent / "cache" / "uv")
+
+
 def executable(name: str, command: str = "python") -> Path:
     """Return the path of a command in an environment; FileNotFoundError says how to make it."""
     path = directory() / name / "bin" / command
@@ -49,7 +54,7 @@ def is_ready(name: str) -> bool:
 def _command(*command: object) -> None:
     """Run quietly; show what it said only when it fails."""
     settings = {
-        "UV_CACHE_DIR": str(directory().parent / "cache" / "uv"),
+        "UV_CACHE_DIR": cache(),
         "UV_NO_PROGRESS": "1",
         # The Python that is here is the one that is wanted: never fetch another.
         "UV_PYTHON_DOWNLOADS": "never",
