@@ -56,20 +56,27 @@ def build(root: Path = ROOT) -> Path:
             os.utime(target)
             return template
         scratch = Path(tempfile.mkdtemp(dir=builds, prefix="unfinished-"))
-        _sam(
-            "build",
-            "--template-file", root / "template.yaml",
-            "--base-dir", root,
-            "--build-dir", scratch / "build",
-            "--no-cached",
-            "--parallel",
-            "--parameter-overrides", f"LambdaRuntime={runtime()}",
-            folder=scratch,
-        )  # fmt: skip
-        # The build names other files by relative paths, so it must not change its depth.
-        scratch.rename(target)
+        try:
+            _build_into(scratch, root)
+            # The build names other files by relative paths, so it must not change its depth.
+            scratch.rename(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
         _forget_old(builds)
     return template
+
+
+def _build_into(folder: Path, root: Path) -> None:
+    _sam(
+        "build",
+        "--template-file", root / "template.yaml",
+        "--base-dir", root,
+        "--build-dir", folder / "build",
+        "--no-cached",
+        "--parallel",
+        "--parameter-overrides", f"LambdaRuntime={runtime()}",
+        folder=folder,
+    )  # fmt: skip
 
 
 def deploy(
