@@ -50,6 +50,8 @@ def _confirmed(event: dict[str, Any], plan: Plan, now: datetime) -> dict[str, An
             "id": plan.record.new_id,
             "at": event["moments"]["changed"]["changed_at"],
             "gone_at": outcome["moments"]["record_gone_at"],
+            "published_at": outcome["moments"]["published_at"],
+            "fresh_at": outcome["moments"]["caches_fresh_at"],
         },
     )
     logger.info("confirmed", execution=execution["arn"], domain=plan.domain)

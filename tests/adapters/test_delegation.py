@@ -9,7 +9,8 @@ import pytest
 
 from mta_sts.adapters import delegation as delegation_module
 from mta_sts.adapters.delegation import addresses, delegation, negative_ttl, record_ttls
-from mta_sts.adapters.dns import DnsUnreachableError, NameServer
+from mta_sts.adapters.dns import NameServer
+from mta_sts.errors import DnsUnreachableError
 from mta_sts.settings import Endpoint, Network
 from tests.adapters.dns_servers import (
     Script,

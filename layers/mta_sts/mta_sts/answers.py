@@ -46,9 +46,10 @@ def exposure(plan: Plan, moments: Moments, now: datetime) -> Drain:
         for body in plan.bodies
     )
     if plan.policy.distribution_id:
-        # CloudFront may have kept any earlier body until this run's purge.
         bodies = tuple(
-            replace(body, purged_at=moments.fresh_at) if body.replaced_at else body
+            replace(body, purged_at=_purged_at(body.replaced_at, plan, moments))
+            if body.replaced_at
+            else body
             for body in bodies
         )
     if moments.written:
@@ -65,6 +66,19 @@ def exposure(plan: Plan, moments: Moments, now: datetime) -> Drain:
         # Nothing recorded where nothing was ever stored: this run made the first object.
         history_known_since=instant(plan.history_known_since) if plan.history_known_since else None,
     )
+
+
+def _purged_at(replaced_at: datetime, plan: Plan, moments: Moments) -> datetime:
+    """Give the end of the first recorded purge that began after a body was replaced, or of this one.
+
+    Until then CloudFront may have kept it.
+    """
+    ends = [
+        instant(change["fresh_at"])
+        for change in plan.id_changes
+        if instant(change["published_at"]) >= replaced_at
+    ]
+    return min([*ends, moments.fresh_at])
 
 
 def answer(plan: Plan, left: Drain, now: datetime) -> dict[str, Any]:

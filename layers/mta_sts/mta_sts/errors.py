@@ -21,6 +21,10 @@ class ZoneNotDelegatedError(MtaStsError):
     """A hosted zone exists, but the DNS delegates the name to other servers."""
 
 
+class DnsUnreachableError(MtaStsError):
+    """No server that could tell gave a usable answer; each is named with what happened."""
+
+
 class RecordConflictError(MtaStsError):
     """The record set is not a plain TXT set with one STS value at most."""
 

@@ -4,10 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mta_sts.adapters.delegation import addresses, delegation, negative_ttl, record_ttls
+from mta_sts.adapters.delegation import addresses_of, delegation, negative_ttl, record_ttls
 from mta_sts.adapters.locations import locate
 from mta_sts.domains import policy_host, record_name
-from mta_sts.errors import PolicyNotFoundError, ZoneNotDelegatedError, ZoneNotFoundError
+from mta_sts.errors import (
+    DnsUnreachableError,
+    PolicyNotFoundError,
+    ZoneNotDelegatedError,
+    ZoneNotFoundError,
+)
 from mta_sts.observed import HostedZone, Location, StoredPolicy
 from mta_sts.planning import Findings
 from mta_sts.request import Request
@@ -76,25 +81,30 @@ def find_zone(name: str, zones: "Zones", network: Network) -> HostedZone:
     misses = []
     for zone in candidates:
         delegated = delegation(zone.name, network)
+        # Where the names are the same, so are the addresses: nothing more to ask.
+        if delegated and {server.name for server in delegated} <= set(zone.name_servers):
+            return zone
+        own = addresses_of(zone.name_servers, network)
+        if not own.ipv4 + own.ipv6 and own.problems:
+            raise DnsUnreachableError(
+                f"no resolver could tell the addresses of {', '.join(zone.name_servers)}, the name servers"
+                f" of zone {zone.zone_id}: {'; '.join(own.problems)}. Nothing was changed. Look at the"
+                " resolvers, then run again."
+            )
         found = {address for server in delegated for address in server.addresses}
-        own = {address for server in zone.name_servers for address in _all(server, network)}
-        if found and found <= own:
+        if found and found <= {*own.ipv4, *own.ipv6}:
             return zone
         seen = ", ".join(f"{s.name} ({', '.join(s.addresses) or 'no address'})" for s in delegated)
         misses.append(
             f"zone {zone.name} ({zone.zone_id}) has the name servers {', '.join(zone.name_servers)}"
-            f" ({', '.join(sorted(own)) or 'no address'}), but the DNS delegates to {seen or 'nobody'}"
+            f" ({', '.join(own.ipv4 + own.ipv6) or 'no address'}), but the DNS delegates to"
+            f" {seen or 'nobody'}"
         )
     raise ZoneNotDelegatedError(
         f"No hosted zone that could hold {name} is the one that the DNS asks: {'; '.join(misses)}. A change"
         " there would be seen by nobody. Nothing was changed. Run where the delegated zone is, or correct"
         " the delegation."
     )
-
-
-def _all(host: str, network: Network) -> tuple[str, ...]:
-    found = addresses(host, network)
-    return found.ipv4 + found.ipv6
 
 
 def _with_distribution(location: Location, host: str, cdn: "Callable[[], Cdn]") -> Location:

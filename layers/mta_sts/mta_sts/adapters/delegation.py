@@ -16,13 +16,13 @@ import dns.rdatatype
 
 from mta_sts.adapters.dns import (
     TIMEOUT_SECONDS,
-    DnsUnreachableError,
     Failed,
     Found,
     NameServer,
     question,
 )
 from mta_sts.adapters.route import has_route
+from mta_sts.errors import DnsUnreachableError
 from mta_sts.settings import Endpoint, Network
 
 # More links than any CNAME chain that resolvers put up with.
@@ -60,6 +60,13 @@ def addresses(host: str, network: Network, *, timeout: float = TIMEOUT_SECONDS) 
     TIMEOUT (seconds) is for each question. Raises nothing: see ``Addresses.problems``.
     """
     return asyncio.run(_addresses(host, network, timeout))
+
+
+def addresses_of(
+    hosts: Iterable[str], network: Network, *, timeout: float = TIMEOUT_SECONDS
+) -> Addresses:
+    """Unite the addresses of several HOSTS, asked for all at once, as :func:`addresses` does."""
+    return asyncio.run(_addresses_of(tuple(hosts), network, timeout))
 
 
 def negative_ttl(zone: str, network: Network, *, timeout: float = TIMEOUT_SECONDS) -> int:
@@ -107,6 +114,15 @@ async def _addresses(host: str, network: Network, seconds: float) -> Addresses:
     )
     problems = _failures(ipv4, "A: ") + _failures(ipv6, "AAAA: ")
     return Addresses(_literals(ipv4), _literals(ipv6), tuple(problems))
+
+
+async def _addresses_of(hosts: tuple[str, ...], network: Network, seconds: float) -> Addresses:
+    each = await asyncio.gather(*(_addresses(host, network, seconds) for host in hosts))
+    return Addresses(
+        tuple(dict.fromkeys(address for found in each for address in found.ipv4)),
+        tuple(dict.fromkeys(address for found in each for address in found.ipv6)),
+        tuple(problem for found in each for problem in found.problems),
+    )
 
 
 async def _negative_ttl(zone: str, network: Network, seconds: float) -> int:

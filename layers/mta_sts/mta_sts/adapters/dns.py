@@ -23,7 +23,6 @@ import dns.rcode
 import dns.rdatatype
 
 from mta_sts.adapters.route import has_route
-from mta_sts.errors import MtaStsError
 from mta_sts.record_check import Answer, Kind, NotAsked, Outcome
 from mta_sts.settings import Endpoint, Network
 
@@ -31,10 +30,6 @@ TIMEOUT_SECONDS = 3.0
 # The largest EDNS answer that no path has to fragment (DNS flag day 2020).
 PAYLOAD = 1232
 NO_IPV6_ROUTE = "no IPv6 route"
-
-
-class DnsUnreachableError(MtaStsError):
-    """No server that could tell gave a usable answer; each is named with what happened."""
 
 
 @dataclass(frozen=True)

@@ -117,5 +117,6 @@ def _same(one: TxtSet | None, other: TxtSet | None) -> bool:
 def _lost(zone_id: str, name: str, old: TxtSet | None, current: TxtSet | None) -> Exception:
     return ConcurrentChangeError(
         f"The TXT set {name} in zone {zone_id} was changed after the plan was made: found"
-        f" {current or 'no TXT set'}; expected {old or 'no TXT set'}. It was not overwritten. Find out who writes it, then run again."
+        f" {current or 'no TXT set'}; expected {old or 'no TXT set'}. It was not overwritten."
+        " Find out who writes it, then run again."
     )
