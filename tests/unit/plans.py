@@ -52,14 +52,26 @@ def findings(
     return replace(found, **more)
 
 
-def plan(found: Findings | None = None, *, now: datetime = NOW, other_cache_seconds: int = 0, **asked: Any) -> Plan:
+def plan(
+    found: Findings | None = None,
+    *,
+    now: datetime = NOW,
+    other_cache_seconds: int = 0,
+    **asked: Any,
+) -> Plan:
     """The plan made from it."""
     return build(
         Request.parse({"domain": "solarmora.com", "method": "none-policy", **asked}),
         found or findings(),
         waits=Waits(3600, 5),
         other_cache_seconds=other_cache_seconds,
-        network={"resolvers": ["1.1.1.1:53"], "dns_port": 53, "https_port": 443, "ca_file": "", "region": "x"},
+        network={
+            "resolvers": ["1.1.1.1:53"],
+            "dns_port": 53,
+            "https_port": 443,
+            "ca_file": "",
+            "region": "x",
+        },
         dns_role_arn="",
         now=now,
     )

@@ -37,7 +37,11 @@ def test_a_plan_survives_the_workflow() -> None:
     [
         (ENFORCE, "text/plain", True),
         (ENFORCE.replace(b"enforce", b"testing"), "text/plain", True),
-        (ENFORCE.replace(b"enforce", b"enforced"), "text/plain", True),  # malformed: off all the same
+        (
+            ENFORCE.replace(b"enforce", b"enforced"),
+            "text/plain",
+            True,
+        ),  # malformed: off all the same
         (NONE, "text/plain", False),  # fine as it is
         (NONE, "text/plain; charset=us-ascii", False),
         (NONE.replace(b"86400", b"3600"), "text/plain", False),  # drains even sooner
@@ -69,7 +73,11 @@ def test_malformed_policy_is_reported_by_line() -> None:
 
 
 def test_what_the_object_said_otherwise_is_sent_again() -> None:
-    headers = {"CacheControl": "max-age=60", "Metadata": {"owner": "mail"}, "ServerSideEncryption": "AES256"}
+    headers = {
+        "CacheControl": "max-age=60",
+        "Metadata": {"owner": "mail"},
+        "ServerSideEncryption": "AES256",
+    }
     made = plan(findings(policy=stored(headers=headers, tagging="team=mail")))
     assert made.policy.headers == headers
     assert made.policy.tagging == "team=mail"
@@ -93,7 +101,9 @@ def test_purges_the_viewers_path_and_the_objects() -> None:
 
 def test_neighbours_and_ttl_stay() -> None:
     made = plan(findings(record_sets=[txt("x", "v=STSv1; id=a;", 'y" "z', ttl=60)]))
-    assert made.record.after == TxtSet(NAME, 60, ('"x"', '"v=STSv1; id=20261124040506;"', '"y" "z"'))
+    assert made.record.after == TxtSet(
+        NAME, 60, ('"x"', '"v=STSv1; id=20261124040506;"', '"y" "z"')
+    )
 
 
 def test_extension_fields_stay() -> None:
@@ -129,7 +139,10 @@ def test_no_id_is_used_twice() -> None:
     used = frozenset({"20261124040506"})
     fresh = plan(findings(used_ids=used)).record.new_id
     assert fresh not in used
-    assert plan(findings(record_sets=[txt("v=STSv1; id=20261124040506;")])).record.new_id != "20261124040506"
+    assert (
+        plan(findings(record_sets=[txt("v=STSv1; id=20261124040506;")])).record.new_id
+        != "20261124040506"
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,13 +151,23 @@ def test_no_id_is_used_twice() -> None:
         ([txt("v=STSv1; id=a;", "v=STSv1; id=b;")], "2 STS values"),
         ([txt("v=STSv1; id=a;", SetIdentifier="x", Weight=1)], "weighted"),
         ([txt("v=STSv1; id=a;", SetIdentifier="x", Region="eu-west-1")], "latency"),
-        ([txt("v=STSv1; id=a;", SetIdentifier="x", GeoLocation={"CountryCode": "*"})], "geolocation"),
+        (
+            [txt("v=STSv1; id=a;", SetIdentifier="x", GeoLocation={"CountryCode": "*"})],
+            "geolocation",
+        ),
         ([txt("v=STSv1; id=a;", SetIdentifier="x", Failover="PRIMARY")], "failover"),
         ([txt("v=STSv1; id=a;", SetIdentifier="x", MultiValueAnswer=True)], "multivalue"),
         ([txt("v=STSv1; id=a;", SetIdentifier="x")], "routed"),
         ([{"Name": NAME + ".", "Type": "TXT", "AliasTarget": {"DNSName": "x."}}], "alias"),
         (
-            [{"Name": NAME + ".", "Type": "CNAME", "TTL": 5, "ResourceRecords": [{"Value": "v.example."}]}],
+            [
+                {
+                    "Name": NAME + ".",
+                    "Type": "CNAME",
+                    "TTL": 5,
+                    "ResourceRecords": [{"Value": "v.example."}],
+                }
+            ],
             "CNAME to v.example.",
         ),
     ],
@@ -204,13 +227,19 @@ def test_bodies_are_told_with_their_end() -> None:
         Version("v4", again, NONE),
     )
     made = plan(replace(findings(policy=stored(NONE)), history=History(versions, LONG_AGO)))
-    told = [(body["version"], body["mode"], body["max_age"], body["replaced_at"]) for body in made.bodies]
+    told = [
+        (body["version"], body["mode"], body["max_age"], body["replaced_at"])
+        for body in made.bodies
+    ]
     assert told == [
         ("v1", "enforce", 604800, "2025-07-22T04:05:06Z"),
         ("v2", "malformed", None, "2025-08-01T04:05:06Z"),  # a delete marker ends a body
         ("v4", "none", 86400, None),
     ]
-    assert set(made.policy.known.values()) == {"the version of 2025-07-12T04:05:06Z", "the present policy"}
+    assert set(made.policy.known.values()) == {
+        "the version of 2025-07-12T04:05:06Z",
+        "the present policy",
+    }
 
 
 def test_unknown_history_is_said() -> None:

@@ -66,12 +66,15 @@ def test_domain_is_normalised(written: str, meant: str) -> None:
         ({"reason": "\ud800"}, "reason contains control characters"),
         ({"approved_plan": "0A" * 32}, "approved_plan must be the digest of a plan"),
         ({"approved_plan": ""}, "approved_plan must be the digest of a plan"),
-        ({"bucket": "mine"}, "unknown field 'bucket'"),  # where a policy lives is the stack's to say
+        (
+            {"bucket": "mine"},
+            "unknown field 'bucket'",
+        ),  # where a policy lives is the stack's to say
         ({"\x1b[31m": 1}, "unknown field '\\x1b[31m'"),  # shown, not obeyed
     ],
 )
 def test_refused(changed: dict[str, object], said: str) -> None:
-    with pytest.raises(InvalidRequestError, match="(?s).*") as caught:
+    with pytest.raises(InvalidRequestError) as caught:
         Request.parse(GOOD | changed)
     assert said in str(caught.value)
 
@@ -85,23 +88,27 @@ def test_not_an_object(data: object) -> None:
 def test_all_problems_at_once() -> None:
     with pytest.raises(InvalidRequestError) as caught:
         Request.parse({"domain": "x", "dry_run": "no", "colour": "red", "ticket": 9})
-    for problem in ("domain 'x'", "method is missing", "dry_run must", "unknown field 'colour'", "ticket must"):
+    for problem in (
+        "domain 'x'",
+        "method is missing",
+        "dry_run must",
+        "unknown field 'colour'",
+        "ticket must",
+    ):
         assert problem in str(caught.value)
 
 
 @given(JSON)
 def test_whatever_comes_is_parsed_or_refused(data: object) -> None:
+    said = ""
     try:
-        parsed = Request.parse(data)
+        assert Request.parse(data).method == "none-policy"
     except InvalidRequestError as error:
-        assert str(error).isprintable()
-    else:
-        assert parsed.method == "none-policy"
+        said = str(error)
+    assert said.isprintable()
 
 
-@given(st.fixed_dictionaries({}, optional={name: JSON for name in (
-    "domain", "method", "dry_run", "keep_mx", "requested_by", "ticket", "reason", "approved_plan",
-)}))  # fmt: skip
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(("domain", "method", "dry_run", "keep_mx", "requested_by", "ticket", "reason", "approved_plan"), JSON)))  # fmt: skip
 def test_known_fields_with_any_value(data: dict[str, object]) -> None:
     try:
         parsed = Request.parse(data)

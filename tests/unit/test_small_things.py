@@ -48,7 +48,9 @@ def test_endpoints(text: str, address: str, port: int) -> None:
 
 
 def test_network_travels_in_a_plan() -> None:
-    network = Network((Endpoint("127.9.0.1", 5353), Endpoint("::1", 53)), 5300, 8443, "ca.pem", "eu-west-1")
+    network = Network(
+        (Endpoint("127.9.0.1", 5353), Endpoint("::1", 53)), 5300, 8443, "ca.pem", "eu-west-1"
+    )
     assert Network.from_dict(network.to_dict()) == network
 
 

@@ -52,7 +52,9 @@ def test_every_state_is_reachable_and_exists() -> None:
 
 @pytest.mark.parametrize("name", STATES)
 def test_every_path_can_end(name: str) -> None:
-    assert any(STATES[each].get("End") or STATES[each]["Type"] == "Fail" for each in reachable(name))
+    assert any(
+        STATES[each].get("End") or STATES[each]["Type"] == "Fail" for each in reachable(name)
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, state in STATES.items() if state.get("Catch")])
@@ -97,7 +99,13 @@ def test_choices_are_questions() -> None:
 
 def test_policy_is_proven_before_the_id_changes() -> None:
     """Without `Check Served Policy` there is no way to `Change Id` (RFC 8461 section 8.1)."""
-    for needed in ("Claim Domain", "Check Host", "Publish Policy", "Purge CDN", "Check Served Policy"):
+    for needed in (
+        "Claim Domain",
+        "Check Host",
+        "Publish Policy",
+        "Purge CDN",
+        "Check Served Policy",
+    ):
         without = {name: state for name, state in STATES.items() if name != needed}
         found, left = set(), [DEFINITION["StartAt"]]
         while left:
@@ -122,4 +130,6 @@ def test_substitutions_are_those_of_the_template() -> None:
     given = set(re.findall(r"^ +(\w+): !Ref", block, re.MULTILINE))
     assert set(re.findall(r"\$\{(\w+)\}", json.dumps(DEFINITION))) == given
     # Versions, so that a long run keeps its code.
-    assert set(re.findall(r"^ +(\w+): !Ref \w+\.Version", block, re.MULTILINE)) == given - {"NoticeTopic"}
+    assert set(re.findall(r"^ +(\w+): !Ref \w+\.Version", block, re.MULTILINE)) == given - {
+        "NoticeTopic"
+    }
