@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     network = Network.from_dict(plan.network)
     check = _check(plan, network, before=before)
     logger.info("fetched", domain=plan.domain, ready=check["ready"], laggards=check["laggards"])
-    problems = " ".join(describe(laggard) + "." for laggard in check["laggards"])
+    problems = "\n".join(f"- {describe(laggard)}." for laggard in check["laggards"])
     if before:
         if not check["ready"]:
             raise PolicyNotServedError(_refusal(plan, problems))
@@ -39,7 +39,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         now=datetime.now(UTC),
         deadline_seconds=plan.waits.deadline_seconds,
         first_pause_seconds=plan.waits.first_pause_seconds,
-        explanation=f"{plan.policy_url} is not the new policy everywhere. {problems} Look at these addresses,"
+        explanation=f"{plan.policy_url} is not the new policy everywhere:\n{problems}\nLook at these addresses,"
         " then run again.",
     )
 
@@ -52,8 +52,8 @@ def _check(plan: Plan, network: Network, *, before: bool) -> dict[str, Any]:
         fetched,
         [{"address": "", "reason": problem} for problem in found.problems],
         accepted=accepted,
-        # Where no policy ever was, the host rightly serves none.
-        accept_missing=before and not plan.policy.known,
+        # Where there is no object, never or no longer, the host rightly serves none.
+        accept_missing=before and not plan.policy.etag,
         media_types={plan.policy.before_media_type} if before else (),
         host=plan.policy_host,
         now=datetime.now(UTC),
@@ -64,7 +64,7 @@ def _check(plan: Plan, network: Network, *, before: bool) -> dict[str, Any]:
 def _refusal(plan: Plan, problems: str) -> str:
     return (
         f"{plan.policy_url} does not serve s3://{plan.policy.bucket}/{plan.policy.key}, as it is or was, at"
-        f" every address. {problems} Nothing was changed. A policy that senders do not get cannot replace the"
+        f" every address:\n{problems}\nNothing was changed. A policy that senders do not get cannot replace the"
         " one they hold: mend the host (or PolicyBucket and PolicyKey, if it serves another object) and run"
         " again. While the host is broken only the old policy's end, max_age after a sender's last fetch,"
         " turns MTA-STS off."

@@ -40,12 +40,13 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     longest = max(plan.record.wait_seconds, check["longest_ttl"])
     check["record_gone_at"] = stamp(now + timedelta(seconds=longest))
     logger.info("asked", domain=plan.domain, ready=check["ready"], laggards=check["laggards"])
+    problems = "\n".join(f"- {describe(laggard)}." for laggard in check["laggards"])
     return settle(
         check,
         since=instant(event["since"]),
         now=now,
         deadline_seconds=plan.waits.deadline_seconds,
         first_pause_seconds=plan.waits.first_pause_seconds,
-        explanation=" ".join(describe(laggard) + "." for laggard in check["laggards"])
-        + " Look at these servers, then run again.",
+        explanation=f"{plan.record.name} is not the new record everywhere:\n{problems}\nLook at these servers,"
+        " then run again.",
     )
