@@ -39,8 +39,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         now=datetime.now(UTC),
         deadline_seconds=plan.waits.deadline_seconds,
         first_pause_seconds=plan.waits.first_pause_seconds,
-        explanation=f"{plan.policy_url} is not the new policy everywhere:\n{problems}\nLook at these addresses,"
-        " then run again.",
+        explanation=f"{plan.policy_url} is not the new policy everywhere:\n{problems}\nLook at these"
+        " addresses, then run again.",
     )
 
 
@@ -64,8 +64,8 @@ def _check(plan: Plan, network: Network, *, before: bool) -> dict[str, Any]:
 def _refusal(plan: Plan, problems: str) -> str:
     return (
         f"{plan.policy_url} does not serve s3://{plan.policy.bucket}/{plan.policy.key}, as it is or was, at"
-        f" every address:\n{problems}\nNothing was changed. A policy that senders do not get cannot replace the"
-        " one they hold: mend the host (or PolicyBucket and PolicyKey, if it serves another object) and run"
-        " again. While the host is broken only the old policy's end, max_age after a sender's last fetch,"
+        f" every address:\n{problems}\nNothing was changed. A policy that senders do not get cannot replace"
+        " the one they hold: mend the host (or PolicyBucket and PolicyKey, if it serves another object) and"
+        " run again. While the host is broken only the old policy's end, max_age after a sender's last fetch,"
         " turns MTA-STS off."
     )

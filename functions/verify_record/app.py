@@ -47,6 +47,6 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         now=now,
         deadline_seconds=plan.waits.deadline_seconds,
         first_pause_seconds=plan.waits.first_pause_seconds,
-        explanation=f"{plan.record.name} is not the new record everywhere:\n{problems}\nLook at these servers,"
-        " then run again.",
+        explanation=f"{plan.record.name} is not the new record everywhere:\n{problems}\nLook at these"
+        " servers, then run again.",
     )
