@@ -91,7 +91,12 @@ def seen(lab: Lab) -> Seen:
     )
     before, records_before = deliveries(lab, DOMAIN, NEW_MX), records(lab, DOMAIN)
     run = lab.run(
-        {"domain": "SolarMora.com.", "method": "none-policy", "ticket": "CHG-1", "requested_by": "Ada"}
+        {
+            "domain": "SolarMora.com.",
+            "method": "none-policy",
+            "ticket": "CHG-1",
+            "requested_by": "Ada",
+        }
     )
     return Seen(run, records_before, before, deliveries(lab, DOMAIN, NEW_MX))
 
@@ -117,7 +122,8 @@ def test_nothing_else_moves(seen: Seen, lab: Lab) -> None:
     [txt] = [each for each in expected if each["Name"] == f"_mta-sts.{DOMAIN}."]
     fresh = f'"v=STSv1; id={seen.run.output["id"]["new"]};"'
     txt["ResourceRecords"] = [
-        {"Value": fresh if value["Value"] == f'"{OLD}"' else value["Value"]} for value in txt["ResourceRecords"]
+        {"Value": fresh if value["Value"] == f'"{OLD}"' else value["Value"]}
+        for value in txt["ResourceRecords"]
     ]
     assert len(txt["ResourceRecords"]) == 3
     assert records(lab, DOMAIN) == expected
@@ -247,7 +253,9 @@ def test_missing_record_is_made_after_the_policy_is_proven(lab: Lab) -> None:
 
 def test_malformed_record_is_replaced_and_its_neighbours_kept(lab: Lab) -> None:
     domain = "bad-record.example"
-    lab.add_domain(domain, policies=[policy("enforce")], record=["x=1", "v=STSv1; id=no-good!;"], ttl=1)
+    lab.add_domain(
+        domain, policies=[policy("enforce")], record=["x=1", "v=STSv1; id=no-good!;"], ttl=1
+    )
     run = lab.run({"domain": domain, "method": "none-policy"})
     assert run.status == "SUCCEEDED", run.cause
     [txt] = [each for each in records(lab, domain) if each["Name"] == f"_mta-sts.{domain}."]
@@ -261,7 +269,11 @@ def test_a_subdomain_is_a_policy_domain_of_its_own(lab: Lab) -> None:
     run = lab.run({"domain": "sub.parent.example", "method": "none-policy"})
     assert run.status == "SUCCEEDED", run.cause
     assert body(lab, "parent.example") == policy("enforce").encode()
-    [parent] = [each for each in records(lab, "parent.example") if each["Name"] == "_mta-sts.parent.example."]
+    [parent] = [
+        each
+        for each in records(lab, "parent.example")
+        if each["Name"] == "_mta-sts.parent.example."
+    ]
     assert parent["ResourceRecords"] == [{"Value": f'"{OLD}"'}]
 
 
@@ -279,7 +291,9 @@ def test_what_the_object_said_otherwise_is_sent_again(lab: Lab) -> None:
     head = s3.head_object(Bucket=bucket, Key=key)
     assert head["ContentType"] == "text/plain"  # the wrong one is mended, the rest is kept
     assert (head["CacheControl"], head["Metadata"]) == ("max-age=60", {"owner": "mail"})
-    assert s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"] == [{"Key": "team", "Value": "mail"}]
+    assert s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"] == [
+        {"Key": "team", "Value": "mail"}
+    ]
 
 
 def test_a_dead_resolver_is_not_counted_as_agreeing(lab: Lab) -> None:

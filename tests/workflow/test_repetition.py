@@ -1,0 +1,115 @@
+"""Every function that writes, called twice with the same plan: the second call finds it done."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.lab import Lab
+
+OLD = "v=STSv1; id=20200425085700;"
+POLICY = "version: STSv1\nmode: enforce\nmx: mail.example\nmax_age: 604800\n"
+DOMAIN = "twice.example"
+
+pytestmark = pytest.mark.xdist_group("repetition")
+
+
+class Functions:
+    """The functions' versions as the state machine calls them."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lambda = lab.client("lambda")
+        machine = lab.client("stepfunctions").describe_state_machine(
+            stateMachineArn=lab.stack_outputs["StateMachineArn"]
+        )
+        states = json.loads(machine["definition"])["States"]
+        self._arns = {
+            name: state["Arguments"]["FunctionName"]
+            for name, state in states.items()
+            if state["Type"] == "Task" and "lambda" in state["Resource"]
+        }
+
+    def call(self, state: str, payload: dict[str, Any]) -> Any:
+        answer = self._lambda.invoke(FunctionName=self._arns[state], Payload=json.dumps(payload))
+        result = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, result
+        return result
+
+
+@pytest.fixture(scope="module")
+def functions(lab: Lab) -> Iterator[Functions]:
+    lab.add_domain(DOMAIN, policies=[POLICY], record=["neighbour", OLD], ttl=1, cdn_seconds=600)
+    yield Functions(lab)
+    lab.heal(DOMAIN)
+
+
+EXECUTION = {
+    "arn": "arn:aws:states:us-east-1:000000000000:execution:m:twice",
+    "started_at": "2026-11-24T04:05:06Z",
+}
+REQUEST = {"domain": DOMAIN, "method": "none-policy"}
+
+
+@pytest.fixture(scope="module")
+def plan(functions: Functions) -> Any:
+    made = functions.call("Plan Change", {"request": REQUEST, "execution": EXECUTION})
+    functions.call("Claim Domain", {"plan": made, "request": REQUEST, "execution": EXECUTION})
+    return made
+
+
+def test_claiming_twice(functions: Functions, plan: Any) -> None:
+    event = {"plan": plan, "request": REQUEST, "execution": EXECUTION}
+    assert functions.call("Claim Domain", event) == functions.call("Claim Domain", event)
+
+
+def test_publishing_twice_makes_one_version(functions: Functions, plan: Any, lab: Lab) -> None:
+    first = functions.call("Publish Policy", {"plan": plan})
+    assert functions.call("Publish Policy", {"plan": plan}) == first
+    bucket, key = lab.policy_object(DOMAIN)
+    listed = lab.client("s3").list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
+    assert len(listed) == 2
+
+
+def test_purging_twice_makes_one_invalidation(functions: Functions, plan: Any, lab: Lab) -> None:
+    published = functions.call("Publish Policy", {"plan": plan})
+    event = {"plan": plan, "published": published, "since": "2026-11-24T04:05:06Z"}
+    lab.hold_invalidations(DOMAIN)
+    event["since"] = published["published_at"]
+    first = functions.call("Purge CDN", event)
+    second = functions.call("Purge CDN", event)
+    assert first["status"] == second["status"]
+    assert "InProgress" in first["status"]
+    lab.heal(DOMAIN)
+    assert functions.call("Purge CDN", event)["ready"]
+    distribution = plan["policy"]["distribution_id"]
+    listed = lab.client("cloudfront").list_invalidations(DistributionId=distribution)[
+        "InvalidationList"
+    ]
+    assert len(listed["Items"]) == 1
+
+
+def test_changing_the_id_twice(functions: Functions, plan: Any, lab: Lab) -> None:
+    event = {"plan": plan, "step": "change"}
+    functions.call("Change Id", event)
+    once = lab.client("route53").list_resource_record_sets(HostedZoneId=lab.zone_id(DOMAIN))[
+        "ResourceRecordSets"
+    ]
+    second = functions.call("Change Id", event)
+    assert second["change_id"]  # there is something to wait for, whichever call had the effect
+    twice = lab.client("route53").list_resource_record_sets(HostedZoneId=lab.zone_id(DOMAIN))[
+        "ResourceRecordSets"
+    ]
+    assert twice == once
+
+
+def test_recording_a_failure_twice(functions: Functions, plan: Any) -> None:
+    event = {
+        "request": REQUEST,
+        "plan": plan,
+        "execution": EXECUTION,
+        "failure": {"Error": "X", "Cause": "y"},
+        "failed_state": "Confirm",
+        "outcome": None,
+    }
+    assert functions.call("Record Failure", event) == functions.call("Record Failure", event)
