@@ -117,6 +117,7 @@ class _Faults:
     media_type: str | None = None
     stale: dict[str, Answer] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
+    held: threading.Event | None = None  # set when the answers may go
 
 
 class PolicyHosts:
@@ -185,7 +186,9 @@ class PolicyHosts:
         return servers
 
     def close(self) -> None:
-        """Stop listening; requests under way are left to end by themselves."""
+        """Stop listening; requests under way are left to end by themselves, held ones released."""
+        for domain in self._faults:
+            self.release(domain)
         # Side by side, because each of them waits for its poll to come round.
         stopping = [threading.Thread(target=server.shutdown) for server in self._servers]
         for thread in stopping:
@@ -240,8 +243,20 @@ class PolicyHosts:
         """Let one address drop every connection for this policy host before TLS is agreed."""
         self._faults[domain].down.add(self._known(address))
 
+    def hold(self, domain: str) -> None:
+        """Let requests for the policy wait for `release`, and be answered by what then is."""
+        self._faults[domain].held = self._faults[domain].held or threading.Event()
+
+    def release(self, domain: str) -> None:
+        """End what `hold` began: answer what waits, and what comes, at once."""
+        faults = self._faults.get(domain)
+        if faults is not None and faults.held is not None:
+            faults.held.set()
+            faults.held = None
+
     def heal(self, domain: str) -> None:
         """End every fault of the domain."""
+        self.release(domain)
         self._faults[domain] = _Faults()
 
     def _known(self, address: str) -> str:
@@ -259,6 +274,9 @@ class PolicyHosts:
         elif path != PATH:
             answer = _refusal(404, "NoSuchKey")
         else:
+            held = self._faults[domain].held
+            if held is not None:
+                held.wait()
             answer = self._faults[domain].stale.get(address) or self._answer(domain, address)
         self._requests.append(Request(domain, address, path, sni, answer.status, self._clock()))
         return answer

@@ -215,6 +215,23 @@ def test_one_address_can_be_down_for_one_policy_host(world: World) -> None:
     assert world.body(SECOND) == "old"
 
 
+@pytest.mark.parametrize("end", ["release", "heal"])
+def test_answers_can_be_held_back_for_one_policy_host(world: World, end: str) -> None:
+    bodies: list[str] = []
+    world.hosts.serve(OTHER, BUCKET, KEY)
+    world.hosts.hold(DOMAIN)
+    asking = threading.Thread(target=lambda: bodies.append(world.body()))
+    asking.start()
+    assert world.body(domain=OTHER) == "old"
+    asking.join(0.2)  # an answer that is not held back has come by now
+    world.put("new")
+    assert not bodies
+    getattr(world.hosts, end)(DOMAIN)
+    asking.join(5)
+    assert bodies == ["new"]
+    assert world.body() == "new"
+
+
 @pytest.mark.parametrize("fault", ["stale", "down"])
 def test_a_fault_at_an_address_that_is_not_there_is_a_mistake(world: World, fault: str) -> None:
     with pytest.raises(ValueError, match="no policy host listens at 192"):
