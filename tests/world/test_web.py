@@ -2,6 +2,7 @@
 
 import io
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
