@@ -26,7 +26,7 @@ from local.world.loop import LoopThread
 from local.world.name_system import NameSystem
 from local.world.route53 import Route53Source
 from local.world.senders import Network, simulated_senders
-from local.world.web import PATH, PolicyHosts, S3Objects
+from local.world.web import PolicyHosts, S3Objects
 
 # What makes runs short; everything else is as the template says.
 DEADLINE_SECONDS, FIRST_PAUSE_SECONDS = 20, 1
@@ -222,8 +222,7 @@ class Lab:
         self.resolvers_world.flush(self.account.zone_of(domain))
         for name, kind in ((f"_mta-sts.{domain}", "TXT"), (host, "A"), (host, "AAAA")):
             self.resolvers_world.warm(name, kind)
-        for address in self.policy_hosts.addresses:
-            self.policy_hosts.answer(host, host, address, PATH)
+        self.policy_hosts.warm(domain)
         for sender in self.senders:
             sender.warm(domain)
 
