@@ -37,5 +37,5 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         deadline_seconds=plan.waits.deadline_seconds,
         first_pause_seconds=plan.waits.first_pause_seconds,
         explanation=f"Route 53 still says PENDING for change {change_id}. Look at the health of"
-        " Route 53, then run again.",
+        " Route 53.",
     )

@@ -48,7 +48,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         deadline_seconds=plan.waits.deadline_seconds,
         first_pause_seconds=plan.waits.first_pause_seconds,
         explanation=f"{check['status']}. The CDN may still serve the old policy, so the id was not changed."
-        " Look at the distribution in CloudFront, then run again.",
+        " Look at the distribution in CloudFront.",
     )
 
 

@@ -64,7 +64,7 @@ def _failed(event: dict[str, Any], plan: Plan | None, now: datetime) -> dict[str
     subject, text = messages.failed(
         _domain(event, plan), changed, event["failure"], place, plan, off=bool(event.get("outcome"))
     )
-    text += f"\nExecution: {execution['arn']}"
+    text += f"\n\nExecution: {execution['arn']}"
     notice = {"subject": subject, "text": text, "changed": changed}
     name, cause = messages.error_of(event["failure"])
     if plan is not None and not plan.dry_run:

@@ -48,5 +48,5 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         deadline_seconds=plan.waits.deadline_seconds,
         first_pause_seconds=plan.waits.first_pause_seconds,
         explanation=f"{plan.record.name} is not the new record everywhere:\n{problems}\nLook at these"
-        " servers, then run again.",
+        " servers.",
     )

@@ -9,7 +9,7 @@ import pytest
 
 from mta_sts import messages
 from mta_sts.instants import stamp
-from mta_sts.observed import TxtSet
+from mta_sts.observed import History, TxtSet, Version
 from mta_sts.outcome import BEFORE_WRITES, Standing, succeeded, what_changed
 from mta_sts.plan import Plan
 from tests.unit.plans import ENFORCE, NONE, NOW, findings, plan, stored
@@ -138,6 +138,12 @@ def test_states(made: Plan | None, changed: str, beginning: str) -> None:
     assert text.startswith(beginning)
 
 
+def test_what_a_foreign_host_serves_may_put_mail_at_risk() -> None:
+    failure = {"Error": "PolicyNotServedError", "Cause": "c"}
+    _, text = messages.failed("a.example", "nothing", failure, "Check Host", ON, off=False)
+    assert "may be because of what the policy host serves" in text.splitlines()[0]
+
+
 def test_off_although_the_notice_could_not_be_sent() -> None:
     failure = {"Error": "SNS.NotFoundException", "Cause": "no topic"}
     _, text = messages.failed(
@@ -180,10 +186,21 @@ def test_dates_of_a_known_history() -> None:
     assert output["all_off_at"] == stamp(gone + WEEK)  # renewed on the old id at the last moment
     assert output["rfc_off_at"] == stamp(NOW + timedelta(seconds=60) + WEEK)
     assert output["answers"]["off"]["confidence"] == "computed"
+    assert "604800 seconds (7 days)" in output["answers"]["off"]["reason"]
     assert output["answers"]["mx"]["answer"] == "now with overlap"
     assert output["answers"]["mx"]["without_overlap_from"] == stamp(gone + WEEK)
     assert output["text"].startswith("MTA-STS is off for solarmora.com")
     assert output["changed"] == "policy and record"
+
+
+def test_an_unknown_history_is_told_beside_what_is_known() -> None:
+    recent = NOW - timedelta(days=3)
+    history = History((Version("v1", recent, ENFORCE),), recent)
+    output = end(plan(findings(history=history)))
+    known, certain = stamp(NOW + timedelta(seconds=3720) + WEEK), output["all_off_at"]
+    assert f"from {known} by what is known and from {certain} for certain" in output["text"]
+    assert output["answers"]["off"]["confidence"] == "assumed"
+    assert certain == stamp(NOW + timedelta(seconds=3720 + 31557600))
 
 
 def test_testing_never_blocks_mail() -> None:

@@ -24,7 +24,8 @@ def test_an_ordinary_plan() -> None:
     assert made.record.after == TxtSet(NAME, 3600, ('"v=STSv1; id=20261124040506;"',))
     assert made.record.wait_seconds == 3600
     assert made.policy.headers == {"CacheControl": "no-store"}
-    assert made.summary.startswith("MTA-STS is still on for solarmora.com")
+    assert made.summary.startswith("MTA-STS is still on for solarmora.com: this is a plan")
+    assert made.digest in made.summary
 
 
 def test_a_plan_survives_the_workflow() -> None:
@@ -58,6 +59,32 @@ def test_what_is_rewritten(body: bytes, content_type: str, write: bool) -> None:
     assert parsed.max_age <= 86400
     assert made.policy.content_type.startswith("text/plain")
     assert write or made.policy.after.encode() == body  # exactly as it is
+
+
+@pytest.mark.parametrize(
+    ("body", "step"),
+    [
+        (ENFORCE, "mode enforce becomes none"),
+        (ENFORCE.replace(b"enforce", b"enforced"), "mode enforced (malformed) becomes none"),
+        (ENFORCE.replace(b"enforce", b"\x1b[2J"), "(malformed) becomes none"),  # shown, not obeyed
+        (b"hello", "a malformed policy without a mode becomes none"),
+    ],
+)
+def test_the_steps_say_the_mode_as_it_is_written(body: bytes, step: str) -> None:
+    [said] = [each for each in plan(findings(policy=stored(body))).steps if "becomes none" in each]
+    assert step in said
+    assert said.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("found", "beginning"),
+    [
+        (findings(policy=stored(NONE)), "half changed, or off already"),
+        (findings(missing=True), "MTA-STS is still on"),
+    ],
+)
+def test_a_plan_begins_with_the_state(found: Any, beginning: str) -> None:
+    assert plan(found, dry_run=True, create_policy=True).summary.startswith(beginning)
 
 
 def test_keep_mx() -> None:

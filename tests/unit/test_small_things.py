@@ -98,7 +98,7 @@ def test_pauses_grow(waited: float, pause: int) -> None:
 
 
 def test_past_the_deadline_pending_becomes_failure() -> None:
-    with pytest.raises(PropagationTimeoutError, match=r"after 600 seconds: ns-1 lags\."):
+    with pytest.raises(PropagationTimeoutError, match=r"after 600 seconds .*600\): ns-1 lags\."):
         _settle(600)
 
 

@@ -86,39 +86,56 @@ def answer(plan: Plan, left: Drain, now: datetime) -> dict[str, Any]:
     return {
         "off": _off(plan, left),
         "mx": _mx(left, now),
-        "trouble": {
-            "state": "off",
-            "mail_at_risk": False,
-            "next": "Keep the present MX hosts in service, with valid TLS, until"
-            f" {stamp(left.blocking_off_at)}, and {plan.policy_host} serving this policy until"
-            f" {stamp(left.all_off_at)}.",
-        },
+        "trouble": {"state": "off", "mail_at_risk": False, "next": _next(plan, left)},
     }
 
 
-def _off(plan: Plan, left: Drain) -> dict[str, Any]:
-    longest = left.longest
-    if longest is None:
-        reason = "no policy that could still be held was ever served"
-    else:
-        reason = (
-            f"the longest that is left is {longest.label} (mode {longest.mode}, max_age"
-            f" {longest.max_age} seconds)"
+def _next(plan: Plan, left: Drain) -> str:
+    mx, policy = stamp(left.blocking_off_at), stamp(left.all_off_at)
+    if mx == policy:
+        return (
+            f"Until {policy}, keep the present MX hosts in service with valid TLS, and {plan.policy_host}"
+            " serving this policy."
         )
+    return (
+        f"Keep the present MX hosts in service with valid TLS until {mx}, and {plan.policy_host} serving"
+        f" this policy until {policy}."
+    )
+
+
+def _off(plan: Plan, left: Drain) -> dict[str, Any]:
+    known = [exposure for exposure in left.exposures if exposure.mode != "unknown"]
+    if known:
+        reason = (
+            f"the known policy that lives longest is version {known[0].label} (mode {known[0].mode}, max_age"
+            f" {days(known[0].max_age)}), until {stamp(left.known_off_at)}"
+        )
+    else:
+        reason = "no known policy can still be held by anybody"
     if left.history_unknown:
         reason += (
-            f"; what was served before the oldest known version is unknown, so a year is assumed for it"
-            f" (the known versions alone: {stamp(left.known_off_at)})"
+            f"; what was served before the oldest known version is not known"
+            f"{f' ({plan.history_gap})' if plan.history_gap else ''}, and may live until"
+            f" {stamp(left.all_off_at)}, a year being the longest that RFC 8461 allows"
         )
     return {
         "senders_that_reread_the_record": stamp(left.conforming_off_at),
         "every_sender": stamp(left.all_off_at),
+        "every_sender_by_what_is_known": stamp(left.known_off_at),
         "confidence": "assumed" if left.history_unknown else "computed",
         "reason": reason,
-        "who_does_not_conform": "senders that ignore the id, or renew a cached policy without asking:"
-        f" they let go by the second date as long as {plan.policy_host} serves mode none",
-        "history_gap": plan.history_gap,
+        "senders_that_do_not_conform": "those that ignore the id, or renew a policy without asking, let go by"
+        f" {stamp(left.all_off_at)}, as long as {plan.policy_host} serves mode none",
     }
+
+
+def days(seconds: int) -> str:
+    """Write a duration as people say it: ``604800 seconds (7 days)``."""
+    whole = seconds // 86400
+    if not whole:
+        return f"{seconds} seconds"
+    about = "" if seconds % 86400 == 0 else "about "
+    return f"{seconds} seconds ({about}{whole} {'day' if whole == 1 else 'days'})"
 
 
 def _mx(left: Drain, now: datetime) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mta_sts.errors import PolicyNotServedError
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode
 
@@ -18,16 +19,21 @@ _RECORD_STATES = ("policy and record", "record")
 def confirmed(plan: Plan, answers: Mapping[str, Any]) -> tuple[str, str]:
     """Give subject and text for a run that is confirmed."""
     off, mx, trouble = answers["off"], answers["mx"], answers["trouble"]
+    every = f"for every sender from {off['every_sender']}"
+    if off["confidence"] == "assumed":
+        every = (
+            f"for every sender from {off['every_sender_by_what_is_known']} by what is known and from"
+            f" {off['every_sender']} for certain"
+        )
     state = (
-        f"MTA-STS is off for {plan.domain}, for senders that re-read the record since"
-        f" {off['senders_that_reread_the_record']}, for every sender from {off['every_sender']}"
-        f" ({off['confidence']})."
+        f"MTA-STS is off for {plan.domain}: for senders that re-read the record since"
+        f" {off['senders_that_reread_the_record']}, {every}."
     )
     text = [
         state,
         f"Mail is not at risk. Next: {trouble['next']}",
         "",
-        f"Why that date: {off['reason']}.",
+        f"Why: {off['reason']}.",
         f"May the MX records change? {mx['answer'].capitalize()}: {mx['reason']}.",
         mx["better_for_a_plain_move"],
         *_listed("Warnings", plan.warnings),
@@ -50,7 +56,7 @@ def failed(
     says that the change was confirmed before the failure.
     """
     name, cause = error_of(failure)
-    state, risk, action = _standing(domain, changed, plan, off=off)
+    state, risk, action = _standing(domain, changed, name, plan, off=off)
     text = [
         f"{state} {risk} Next: {action}",
         "",
@@ -64,7 +70,9 @@ def failed(
     return _subject(f"{head} ({name})"), _cut("\n".join(text))
 
 
-def _standing(domain: str, changed: str, plan: Plan | None, *, off: bool) -> tuple[str, str, str]:
+def _standing(
+    domain: str, changed: str, error: str, plan: Plan | None, *, off: bool
+) -> tuple[str, str, str]:
     """Say the domain's state, whether mail is at risk, and what to do."""
     again = "mend what is said below, then send the same request again; it takes up where this run stopped."
     stay = (
@@ -78,14 +86,25 @@ def _standing(domain: str, changed: str, plan: Plan | None, *, off: bool) -> tup
             "see below what failed after that; the domain itself needs nothing.",
         )
     if changed == "nothing":
-        none = plan is not None and plan.policy.before_mode == Mode.NONE.value
-        state = (
-            f"half changed for {domain}: the policy says none from before, and this run changed nothing;"
-            " whether every sender knows is not proven."
-            if none
-            else f"MTA-STS is still on for {domain}, if it was: this run changed nothing."
-        )
-        return state, "Mail is not at risk because of this run; do not move it yet.", again
+        if plan is None:
+            state = (
+                f"MTA-STS is still on for {domain}, as far as this run knows: it changed nothing."
+            )
+        elif plan.policy.before_mode == Mode.NONE.value:
+            state = (
+                f"half changed for {domain}: the policy says none from before, and this run changed nothing;"
+                " whether every sender knows is not proven."
+            )
+        else:
+            state = f"MTA-STS is still on for {domain}: this run changed nothing."
+        risk = "Mail is not at risk because of this run; do not move it yet."
+        if error == PolicyNotServedError.__name__:
+            # A host that serves somebody else's policy has senders refuse our own MX hosts.
+            risk = (
+                "Mail is not at risk because of this run, but may be because of what the policy host serves"
+                " (see below); do not move it yet."
+            )
+        return state, risk, again
     if changed in _RECORD_STATES:
         state = (
             f"half changed for {domain}: policy and id are changed, but not yet seen everywhere."

@@ -70,8 +70,8 @@ def build(
         keep_mx=request.keep_mx,
         create_policy=request.create_policy,
         planned_at=stamp(now),
-        summary=_summary(request.domain, policy),
-        steps=_steps(policy, record),
+        summary="",  # names the digest
+        steps=_steps(policy, record, read(found.stored.body if found.stored else b"")),
         warnings=tuple(warnings),
         policy_host=policy_host(request.domain),
         policy_url=policy_url(request.domain),
@@ -86,6 +86,7 @@ def build(
         dns_role_arn=dns_role_arn,
     )
     plan = replace(plan, digest=_digest(plan))
+    plan = replace(plan, summary=_summary(plan))
     if request.approved_plan and request.approved_plan != plan.digest:
         raise PlanChangedError(
             f"The approved plan {request.approved_plan} is not what would be done today: that is"
@@ -306,25 +307,34 @@ def _mode(reading: Reading) -> str:
     return reading.policy.mode.value if reading.policy else "malformed"
 
 
-def _summary(domain: str, policy: PolicyChange) -> str:
-    if policy.before_mode == Mode.NONE.value:
-        state = "half changed, or off already"
-        risk = "the policy says none; whether every sender knows is not proven yet"
+def _summary(plan: Plan) -> str:
+    """Say the domain's state, whether mail is at risk, and the next action."""
+    if plan.policy.before_mode == Mode.NONE.value:
+        state = (
+            f"half changed, or off already, for {plan.domain}: the policy says none; whether every sender"
+            " knows is not proven by a plan."
+        )
+    elif plan.policy.etag:
+        state = f"MTA-STS is still on for {plan.domain}: this is a plan, and nothing was changed."
     else:
-        state = "still on" if policy.etag else "still on for senders that hold an old policy"
-        risk = "mail is not at risk from this plan, nothing was changed"
-    changed = "policy and id" if policy.write else "the id"
-    return f"MTA-STS is {state} for {domain}; {risk}. Next: run the plan, which changes {changed}."
+        state = f"MTA-STS is still on for {plan.domain} at senders that hold an old policy: there is none now."
+    changed = "policy and id" if plan.policy.write else "the id"
+    return (
+        f"{state} Mail is not at risk because of it. Next: have it approved, then send the same request"
+        f" without dry_run and with approved_plan {plan.digest}; that changes {changed}."
+    )
 
 
-def _steps(policy: PolicyChange, record: RecordChange) -> tuple[str, ...]:
+def _steps(policy: PolicyChange, record: RecordChange, reading: Reading) -> tuple[str, ...]:
     where = f"s3://{policy.bucket}/{policy.key}"
+    mode = f"mode {policy.before_mode}"
+    if reading.policy is None:
+        written = ascii(reading.mode)[1:-1][:40] if reading.mode else ""
+        mode = f"mode {written} (malformed)" if written else "a malformed policy without a mode"
     if not policy.write:
         publish = f"Leave {where} as it is: mode none already."
     elif policy.etag:
-        publish = (
-            f"Rewrite {where}: mode {policy.before_mode} becomes none, max_age {NONE_MAX_AGE}."
-        )
+        publish = f"Rewrite {where}: {mode} becomes none, max_age {NONE_MAX_AGE}."
     else:
         publish = f"Write a none policy to {where}, where there is none."
     if policy.distribution_id:

@@ -27,6 +27,8 @@ def settle(
         return dict(check) | {"pause_seconds": 0}
     waited = (now - since).total_seconds()
     if waited >= deadline_seconds:
-        raise PropagationTimeoutError(f"Not there after {round(waited)} seconds: {explanation}")
+        raise PropagationTimeoutError(
+            f"Not there after {round(waited)} seconds (the deadline is {deadline_seconds}): {explanation}"
+        )
     pause = min(max(first_pause_seconds, round(waited / 4)), LONGEST_PAUSE)
     return dict(check) | {"pause_seconds": max(1, min(pause, round(deadline_seconds - waited)))}
