@@ -14,6 +14,8 @@ JOBS ?= 2
 # For the demo.
 METHOD ?= none-policy
 FAULT ?=
+# For run.
+EVENT ?= events/none-policy.json
 # Passed on to pytest, as in: make test ARGS="-k claim tests/workflow"
 ARGS ?=
 
@@ -32,7 +34,7 @@ OFFLINE := env -u AWS_PROFILE HOME=$(CURDIR)/.build/home SAM_CLI_TELEMETRY=0 \
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test check ruff mypy imports template definitions graph mutants deploy \
+.PHONY: help env demo up run test check ruff mypy imports template definitions graph mutants deploy \
 	requirements clean
 
 help: ## Show this list
@@ -46,6 +48,9 @@ demo: env ## Turn MTA-STS off for solarmora.com, here (METHOD=…, FAULT=lagging
 
 up: env ## Keep the lab running and print how to reach it, as JSON
 	@$(DEV)/python -m local up
+
+run: env ## Run one event in a lab of its own (EVENT=events/none-policy.json)
+	@$(DEV)/python -m local run $(EVENT)
 
 test: env ## Run every test that needs no root (JOBS=2, ARGS=… for pytest)
 	@$(DEV)/python -m pytest -q -n $(JOBS) --dist loadgroup $(ARGS)

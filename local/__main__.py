@@ -16,18 +16,7 @@ from types import FrameType
 import idna
 
 from local.lab import Lab
-
-# The sample in Google's instructions, mode and all: "enforced" is none of RFC 8461's modes, and
-# files like it are about.
-SAMPLE_POLICY = """\
-version: STSv1
-mode: enforced
-mx: mail.solarmora.com
-mx: *.solarmora.net
-mx: backupmx.solarmora.com
-max_age: 604800
-"""
-SAMPLE_RECORD = "v=STSv1; id=20200425085700;"
+from local.sample import DOMAIN, POLICY, RECORD
 
 
 def up(dns_port: int, https_port: int) -> int:
@@ -40,7 +29,7 @@ def up(dns_port: int, https_port: int) -> int:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, end)
     with Lab(dns_port, https_port) as lab:
-        lab.add_domain("solarmora.com", policies=[SAMPLE_POLICY], record=[SAMPLE_RECORD])
+        lab.add_domain(DOMAIN, policies=[POLICY], record=[RECORD])
         print(json.dumps(lab.describe(), indent=2), flush=True)
         ended.wait()
     return 0
@@ -51,7 +40,7 @@ def run(file: Path, timeout: float) -> int:
     event = json.loads(file.read_text())
     with Lab() as lab:
         if domain := _domain_of(event):
-            lab.add_domain(domain, policies=[SAMPLE_POLICY], record=[SAMPLE_RECORD])
+            lab.add_domain(domain, policies=[POLICY], record=[RECORD])
         execution = lab.run(event, timeout)
         if execution.status == "SUCCEEDED":
             print(json.dumps(execution.output, indent=2, ensure_ascii=False))

@@ -23,20 +23,10 @@ from local.lab import Lab
 from local.progress import Line, Step
 from local.report import Delivered
 from local.runs import Run
+from local.sample import DOMAIN, POLICY, RECORD
 from local.screen import Screen, line, seconds
 from local.world.senders import ConformingSender, Network, Sender
 
-DOMAIN = "solarmora.com"
-# The sample in Google's instructions, whose mode is none of RFC 8461's.
-POLICY = """\
-version: STSv1
-mode: enforced
-mx: mail.solarmora.com
-mx: *.solarmora.net
-mx: backupmx.solarmora.com
-max_age: 604800
-"""
-RECORD = "v=STSv1; id=20200425085700;"
 TTL_SECONDS, CDN_SECONDS = 5, 3600
 NEW_MX, OLD_MX = "mx.newprovider.example", "mail.solarmora.com"
 REMARK = (

@@ -22,17 +22,18 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     policy = plan.policy
     # A cache that is not ours may keep what it fetched a moment before the write.
     expired_at = instant(published["published_at"]) + timedelta(seconds=policy.other_cache_seconds)
-    invalidation, completed = "", True
+    completed, status = True, "no CloudFront distribution in front"
     if policy.distribution_id:
-        invalidation, completed = wiring.cdn().invalidate(
-            policy.distribution_id, list(policy.purge_paths), _reference(plan, published)
+        cdn, paths = wiring.cdn(), list(policy.purge_paths)
+        invalidation = cdn.invalidate(policy.distribution_id, paths, _reference(plan, published))
+        completed = cdn.completed(policy.distribution_id, invalidation)
+        status = (
+            f"invalidation {invalidation} in distribution {policy.distribution_id}:"
+            f" {'Completed' if completed else 'InProgress'}"
         )
-    status = f"invalidation {invalidation} in distribution {policy.distribution_id}: " + (
-        "Completed" if completed else "InProgress"
-    )
     check = {
         "ready": completed and now >= expired_at,
-        "status": status if policy.distribution_id else "no CloudFront distribution in front",
+        "status": status,
         "fresh_at": stamp(max(now, expired_at)),
     }
     logger.info(

@@ -6,11 +6,12 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from mta_sts.adapters.delegation import delegation
-from mta_sts.adapters.dns import ask_everywhere
+from mta_sts.adapters.dns import Asked, ask_everywhere
+from mta_sts.errors import DnsUnreachableError
 from mta_sts.instants import instant, stamp
 from mta_sts.plan import Plan
 from mta_sts.progress import settle
-from mta_sts.record_check import describe, evaluate
+from mta_sts.record_check import NotAsked, describe, evaluate
 from mta_sts.settings import Network
 
 logger = Logger()
@@ -26,17 +27,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """
     plan, confirming = Plan.from_dict(event["plan"]), event["step"] == "confirm"
     network = Network.from_dict(plan.network)
-    servers = delegation(plan.record.zone, network)
-    asked = ask_everywhere(plan.record.name, servers, network, rounds=ROUNDS if confirming else 1)
-    now = datetime.now(UTC)
-    check = evaluate(
-        asked.answers,
-        asked.not_asked,
-        expected=plan.record.new.encode(),
-        scope="everyone" if confirming else "authorities",
-        now=now,
-        region=network.region,
-    )
+    now, check = _look(plan, network, confirming=confirming)
     longest = max(plan.record.wait_seconds, check["longest_ttl"])
     check["record_gone_at"] = stamp(now + timedelta(seconds=longest))
     logger.info("asked", domain=plan.domain, ready=check["ready"], laggards=check["laggards"])
@@ -49,4 +40,23 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         first_pause_seconds=plan.waits.first_pause_seconds,
         explanation=f"{plan.record.name} is not the new record everywhere:\n{problems}\nLook at these"
         " servers.",
+    )
+
+
+def _look(plan: Plan, network: Network, *, confirming: bool) -> tuple[datetime, dict[str, Any]]:
+    rounds = ROUNDS if confirming else 1
+    try:
+        servers = delegation(plan.record.zone, network)
+        asked = ask_everywhere(plan.record.name, servers, network, rounds=rounds)
+    except DnsUnreachableError as error:
+        # A bad moment of the resolvers is no reason to give a run up: pending is data.
+        asked = Asked((), (NotAsked("name servers", "", "authority", str(error)),))
+    now = datetime.now(UTC)
+    return now, evaluate(
+        asked.answers,
+        asked.not_asked,
+        expected=plan.record.new.encode(),
+        scope="everyone" if confirming else "authorities",
+        now=now,
+        region=network.region,
     )

@@ -204,7 +204,7 @@ class TestTtls:
             negative_ttl("example.com", _network(servers, "127.41.13.9"))
         assert str(caught.value) == (
             "no authoritative server of example.com could tell how long a negative answer lives: "
-            f"127.41.13.1:{servers.port}: answered REFUSED"
+            f"127.41.13.1:{servers.port}: answered REFUSED. Look at these servers."
         )
 
     def test_a_zone_without_servers_has_no_negative_ttl(self) -> None:

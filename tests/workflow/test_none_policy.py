@@ -9,6 +9,7 @@ import pytest
 from local.lab import Lab
 from local.runs import Run
 from mta_sts.instants import instant
+from tests.workflow.watch import wait_for_state
 
 DOMAIN, TTL = "solarmora.com", 3
 OLD = "v=STSv1; id=20200425085700;"
@@ -299,16 +300,29 @@ def test_what_the_object_said_otherwise_is_sent_again(lab: Lab) -> None:
 def test_a_dead_resolver_is_not_counted_as_agreeing(lab: Lab) -> None:
     domain = "dead-resolver.example"
     lab.add_domain(domain, policies=[policy("enforce")], record=[OLD], ttl=1)
-    lab.resolvers_world.down(1)
+    lab.resolvers_world.down(1, domain)
     try:
         run = lab.run({"domain": domain, "method": "none-policy"})
     finally:
-        lab.resolvers_world.up(1)
+        lab.resolvers_world.up(1, domain)
     assert run.status == "SUCCEEDED", run.cause
     address, port = lab.resolvers[1]
     rows = run.output["evidence"]["record"]
     assert f"{address}:{port}" in [row["address"] for row in rows["not_asked"]]
     assert f"{address}:{port}" not in [row["address"] for row in rows["agreeing"]]
+
+
+def test_a_bad_moment_of_every_resolver_is_waited_out(lab: Lab) -> None:
+    domain = "bad-moment.example"
+    lab.add_domain(domain, policies=[policy("enforce")], record=[OLD], ttl=3)
+    run = lab.start({"domain": domain, "method": "none-policy"})
+    wait_for_state(run, "Wait Out TTL")
+    for resolver in range(2):
+        lab.resolvers_world.down(resolver, domain)
+    wait_for_state(run, "Wait To Confirm")
+    for resolver in range(2):
+        lab.resolvers_world.up(resolver, domain)
+    assert run.wait(60).status == "SUCCEEDED", run.cause
 
 
 def test_dry_run_is_the_full_plan_and_nothing_else(lab: Lab) -> None:

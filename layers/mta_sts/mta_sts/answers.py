@@ -13,8 +13,8 @@ from mta_sts.instants import instant, stamp
 from mta_sts.plan import Plan
 
 _BETTER = (
-    "For a plain move there is a way that is never unprotected: first add the new MX hosts to the enforced"
-    " policy and change the id; the wait is the same."
+    "first add the new MX hosts to the enforced policy and change the id: mail is never unprotected, and the"
+    " wait is the same"
 )
 
 

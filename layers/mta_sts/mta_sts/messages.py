@@ -35,7 +35,7 @@ def confirmed(plan: Plan, answers: Mapping[str, Any]) -> tuple[str, str]:
         "",
         f"Why: {off['reason']}.",
         f"May the MX records change? {mx['answer'].capitalize()}: {mx['reason']}.",
-        mx["better_for_a_plain_move"],
+        f"Better for a plain move: {mx['better_for_a_plain_move']}.",
         *_listed("Warnings", plan.warnings),
     ]
     return _subject(f"MTA-STS is off for {plan.domain}"), _cut("\n".join(text))

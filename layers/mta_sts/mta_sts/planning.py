@@ -317,7 +317,7 @@ def _summary(plan: Plan) -> str:
     elif plan.policy.etag:
         state = f"MTA-STS is still on for {plan.domain}: this is a plan, and nothing was changed."
     else:
-        state = f"MTA-STS is still on for {plan.domain} at senders that hold an old policy: there is none now."
+        state = f"MTA-STS is still on for {plan.domain} where an old policy is held; there is none now."
     changed = "policy and id" if plan.policy.write else "the id"
     return (
         f"{state} Mail is not at risk because of it. Next: have it approved, then send the same request"

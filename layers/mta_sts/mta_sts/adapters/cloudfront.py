@@ -25,12 +25,11 @@ class Cdn:
                     by_wildcard = distribution["Id"]
         return by_wildcard
 
-    def invalidate(
-        self, distribution_id: str, paths: list[str], reference: str
-    ) -> tuple[str, bool]:
-        """Invalidate ``paths``; return the invalidation's id and whether it is completed.
+    def invalidate(self, distribution_id: str, paths: list[str], reference: str) -> str:
+        """Begin to invalidate ``paths``; return the invalidation's id.
 
-        The same reference and paths give the earlier invalidation again, so a retry costs nothing.
+        The same reference and paths give the earlier invalidation again, so a retry costs nothing;
+        its status in that answer may be the one of then, so ask :meth:`completed`.
         """
         answer = self._cloudfront.create_invalidation(
             DistributionId=distribution_id,
@@ -39,7 +38,7 @@ class Cdn:
                 "CallerReference": reference,
             },
         )
-        return answer["Invalidation"]["Id"], answer["Invalidation"]["Status"] == "Completed"
+        return answer["Invalidation"]["Id"]
 
     def completed(self, distribution_id: str, invalidation_id: str) -> bool:
         """Tell whether an invalidation has reached every edge."""

@@ -92,7 +92,9 @@ async def _delegation(zone: str, network: Network, seconds: float) -> tuple[Name
     failures = _failures(results)
     if len(failures) == len(results):
         told = "; ".join(failures) or "none is configured"
-        raise DnsUnreachableError(f"no resolver could tell the name servers of {zone}: {told}")
+        raise DnsUnreachableError(
+            f"no resolver could tell the name servers of {zone}: {told}. Look at the stack's Resolvers."
+        )
     names = sorted(
         {
             _host(rdata.target)
@@ -143,7 +145,8 @@ async def _negative_ttl(zone: str, network: Network, seconds: float) -> int:
     if not ttls:
         told = "; ".join(_failures(results)) or "none is known by address"
         raise DnsUnreachableError(
-            f"no authoritative server of {zone} could tell how long a negative answer lives: {told}"
+            f"no authoritative server of {zone} could tell how long a negative answer lives: {told}."
+            " Look at these servers."
         )
     return max(ttls)
 

@@ -179,7 +179,8 @@ class Ledger:
         if holder and holder != claim.execution_arn:
             return DomainBusyError(
                 f"Another execution holds {claim.domain}: {holder}, since {item['held_since']}. Nothing was"
-                " changed. Wait until it has ended, then run again."
+                f" changed. Run again once it has ended; where it was stopped, {LONGEST_FUNCTION_SECONDS}"
+                " seconds after that."
             )
         return ConcurrentChangeError(
             f"The id {claim.new_id} was used for {claim.domain} after the plan was made, and no id is ever"
