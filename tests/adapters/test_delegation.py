@@ -90,7 +90,7 @@ class TestDelegation:
         assert str(caught.value) == (
             "no resolver could tell the name servers of example.com: "
             f"127.41.4.1:{servers.port}: answered SERVFAIL; "
-            f"127.41.4.2:{servers.port}: timed out after 0.4 s"
+            f"127.41.4.2:{servers.port}: timed out after 0.4 s. Look at the stack's Resolvers."
         )
 
     def test_without_any_resolver(self) -> None:
