@@ -160,7 +160,7 @@ def test_a_domain_that_another_run_holds(lab: Lab, domain: str) -> None:
         told = (
             "in “Claim Domain”",
             f"Another execution holds {domain}: {first.arn}, since {claim(lab, domain).since}.",
-            "Wait until it has ended, then run again.",
+            "Run again once it has ended",
         )
         check_failure(second, "DomainBusyError", held, *told, state=HALF, held_by=first.arn)
     lab.heal(domain)
