@@ -137,8 +137,9 @@ def test_a_record_that_changed_after_the_plan(lab: Lab, domain: str, *, removed:
         f"The TXT set {name} in zone {zone_id} was changed after the plan was made",
         f'found {found}; expected {name} TXT, TTL 2: "{RECORD}".',
         "It was not overwritten. Find out who writes it, then run again.",
+        "the policy says none",
     )
-    check_failure(
+    text = check_failure(
         run,
         "ConcurrentChangeError",
         by_hand,
@@ -147,6 +148,8 @@ def test_a_record_that_changed_after_the_plan(lab: Lab, domain: str, *, removed:
         changed="policy",
         since="nothing",
     )
+    # It has not: somebody has changed or removed it.
+    assert "the record still has the old id" not in text
     assert txt_values(lab, domain) == ([] if removed else [f'"{RECORD_BY_HAND}"'])
 
 
