@@ -53,7 +53,7 @@ run: env ## Run one event in a lab of its own (EVENT=events/none-policy.json)
 	@$(DEV)/python -m local run $(EVENT)
 
 test: env ## Run every test that needs no root (JOBS=2, ARGS=… for pytest)
-	@$(DEV)/python -m pytest -q -n $(JOBS) --dist loadgroup $(ARGS)
+	@$(DEV)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 check: ruff mypy imports template definitions graph ## Run every linter and checker
 

@@ -9,10 +9,12 @@ from mta_sts import wiring
 from mta_sts.instants import instant, stamp
 from mta_sts.plan import Plan
 from mta_sts.progress import settle
+from mta_sts.transient import retried_by_the_workflow
 
 logger = Logger()
 
 
+@retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Change the record, or await the change.
 

@@ -10,10 +10,12 @@ from mta_sts.adapters.ledger import Claim
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode
 from mta_sts.request import Request
+from mta_sts.transient import retried_by_the_workflow
 
 logger = Logger()
 
 
+@retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """``{"plan", "request", "execution": {"arn", "started_at"}}`` → ``{"claimed": domain}``."""
     plan, execution = Plan.from_dict(event["plan"]), event["execution"]
@@ -58,7 +60,7 @@ def _saved_policy(plan: Plan) -> dict[str, Any]:
         "body": body,
         "sha256": policy.before_sha256,
         "media_type": policy.before_media_type,
-        "headers": dict(policy.headers),
+        "headers": dict(policy.before_headers),
         "tagging": policy.tagging,
         "bucket": policy.bucket,
         "key": policy.key,

@@ -9,16 +9,18 @@ from mta_sts import wiring
 from mta_sts.plan import Waits
 from mta_sts.planning import build
 from mta_sts.request import Request
-from mta_sts.settings import Settings
+from mta_sts.settings import Settings, region
 from mta_sts.survey import survey
+from mta_sts.transient import retried_by_the_workflow
 
 logger = Logger()
 
 
+@retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """``{"request", "execution"}`` → a plan (:class:`mta_sts.plan.Plan`)."""
+    """``{"request", "execution", "settings"}`` → a plan (:class:`mta_sts.plan.Plan`)."""
     request = Request.parse(event["request"])
-    settings = Settings.from_env()
+    settings, now = Settings.from_dict(event["settings"], region()), datetime.now(UTC)
     found = survey(
         request,
         settings,
@@ -27,6 +29,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         cdn=wiring.cdn,
         ledger=wiring.ledger(),
         ssm=wiring.parameters() if settings.policy_locations_parameter else None,
+        now=now,
     )
     plan = build(
         request,
@@ -35,7 +38,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         other_cache_seconds=settings.other_cache_seconds,
         network=settings.network.to_dict(),
         dns_role_arn=settings.dns_role_arn,
-        now=datetime.now(UTC),
+        now=now,
     )
     logger.info(
         "planned", execution=event["execution"]["arn"], domain=plan.domain, plan=plan.digest

@@ -7,10 +7,12 @@ from aws_lambda_powertools import Logger
 from mta_sts import wiring
 from mta_sts.instants import stamp
 from mta_sts.plan import Plan
+from mta_sts.transient import retried_by_the_workflow
 
 logger = Logger()
 
 
+@retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """``{"plan"}`` → ``{"written", "version_id", "etag", "published_at"}``; twice is as once."""
     plan = Plan.from_dict(event["plan"])

@@ -9,19 +9,24 @@ from mta_sts import wiring
 from mta_sts.instants import instant, stamp
 from mta_sts.plan import Plan
 from mta_sts.progress import settle
+from mta_sts.transient import retried_by_the_workflow
 
 logger = Logger()
 
 
+@retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """``{"plan", "published", "since"}`` → ``{"ready", "status", "fresh_at", "pause_seconds"}``.
+    """``{"plan", "published", "since", "caches"}`` → ``{"ready", "status", "fresh_at", …}``.
 
-    Asked again it finds the invalidation that is already under way. Raises PropagationTimeoutError.
+    ``caches`` is the answer of the look before, None at first. Asked again it finds the invalidation
+    that is already under way. Raises PropagationTimeoutError.
     """
-    plan, published, now = Plan.from_dict(event["plan"]), event["published"], datetime.now(UTC)
+    plan, published, before = (
+        Plan.from_dict(event["plan"]),
+        event["published"],
+        event["caches"] or {},
+    )
     policy = plan.policy
-    # A cache that is not ours may keep what it fetched a moment before the write.
-    expired_at = instant(published["published_at"]) + timedelta(seconds=policy.other_cache_seconds)
     completed, status = True, "no CloudFront distribution in front"
     if policy.distribution_id:
         cdn, paths = wiring.cdn(), list(policy.purge_paths)
@@ -31,31 +36,39 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
             f"invalidation {invalidation} in distribution {policy.distribution_id}:"
             f" {'Completed' if completed else 'InProgress'}"
         )
+    now = datetime.now(UTC)
+    completed_at = before.get("completed_at") or (stamp(now) if completed else "")
+    # A cache that is not ours may keep what it fetched a moment before the write, or, where CloudFront
+    # stands behind it, a moment before the invalidation was completed.
+    stale_at = completed_at if policy.distribution_id else published["published_at"]
+    if not published["written"]:
+        stale_at = max(stale_at, plan.planned_at)  # who knows what was served until then
+    fresh_at = instant(stale_at or stamp(now)) + timedelta(seconds=policy.other_cache_seconds)
     check = {
-        "ready": completed and now >= expired_at,
+        "ready": completed and now >= fresh_at,
         "status": status,
-        "fresh_at": stamp(max(now, expired_at)),
+        "completed_at": completed_at,
+        "fresh_at": stamp(max(now, fresh_at)),
     }
-    logger.info(
-        "purged" if check["ready"] else "purging", domain=plan.domain, status=check["status"]
-    )
+    logger.info("purged" if check["ready"] else "purging", domain=plan.domain, status=status)
     if completed and not check["ready"]:
         # A known wait is no delay: the deadline counts from its end.
-        return check | {"pause_seconds": round((expired_at - now).total_seconds()) + 1}
+        return check | {"pause_seconds": round((fresh_at - now).total_seconds()) + 1}
     return settle(
         check,
-        since=max(instant(event["since"]), expired_at),
+        since=instant(event["since"]),
         now=now,
         deadline_seconds=plan.waits.deadline_seconds,
         first_pause_seconds=plan.waits.first_pause_seconds,
-        explanation=f"{check['status']}. The CDN may still serve the old policy, so the id was not changed."
-        " Look at the distribution in CloudFront.",
+        explanation=f"{status}. The CDN may still serve the old policy, so the id was not changed. Look at"
+        " the distribution in CloudFront.",
     )
 
 
 def _reference(plan: Plan, published: dict[str, Any]) -> str:
-    """Derive the CallerReference from the version, so that a retry gives the same invalidation."""
-    version = published["version_id"]
-    if version in {"", "null"}:  # a bucket without versions
-        version = f"{published['etag']}-{published['published_at']}".replace('"', "")
-    return f"mta-sts-off-{plan.domain}-{version}"
+    """Derive the CallerReference from version and fresh id.
+
+    A retry gives the same invalidation. Another run gives another one: the same version may have been
+    replaced and put back in between, and a cache may have taken what stood there.
+    """
+    return f"mta-sts-off-{plan.domain}-{published['version_id']}-{plan.record.new_id}"

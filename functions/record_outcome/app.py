@@ -6,14 +6,17 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from mta_sts import messages, wiring
+from mta_sts.domains import DomainNameError, normalise
 from mta_sts.errors import PolicyNotFoundError
 from mta_sts.instants import stamp
 from mta_sts.outcome import BEFORE_WRITES, Standing, succeeded, what_changed
 from mta_sts.plan import Plan
+from mta_sts.transient import retried_by_the_workflow
 
 logger = Logger()
 
 
+@retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Record a confirmed run, or a failed one where the event has a ``failure``; twice is as once.
 
@@ -50,6 +53,7 @@ def _confirmed(event: dict[str, Any], plan: Plan, now: datetime) -> dict[str, An
             "id": plan.record.new_id,
             "at": event["moments"]["changed"]["changed_at"],
             "gone_at": outcome["moments"]["record_gone_at"],
+            "distribution_id": plan.policy.distribution_id,
             "published_at": outcome["moments"]["published_at"],
             "fresh_at": outcome["moments"]["caches_fresh_at"],
         },
@@ -62,7 +66,12 @@ def _failed(event: dict[str, Any], plan: Plan | None, now: datetime) -> dict[str
     execution, place = event["execution"], event["failed_state"]
     changed = what_changed(plan, place, _standing(plan, place))
     subject, text = messages.failed(
-        _domain(event, plan), changed, event["failure"], place, plan, off=bool(event.get("outcome"))
+        _domain(event, plan),
+        changed,
+        event["failure"],
+        place,
+        plan,
+        confirmed=(event.get("outcome") or {}).get("text", ""),
     )
     text += f"\n\nExecution: {execution['arn']}"
     notice = {"subject": subject, "text": text, "changed": changed}
@@ -104,8 +113,14 @@ def _standing(plan: Plan | None, place: str) -> Standing:
 
 
 def _domain(event: dict[str, Any], plan: Plan | None) -> str:
+    """Name the domain as DNS does, or what was asked for, made harmless, where that is none."""
     if plan is not None:
         return plan.domain
     request = event["request"]
     asked = request.get("domain") if isinstance(request, dict) else None
-    return ascii(asked)[1:-1][:253] if isinstance(asked, str) and asked else "an unnamed domain"
+    if not isinstance(asked, str) or not asked:
+        return "an unnamed domain"
+    try:
+        return normalise(asked)
+    except DomainNameError:
+        return ascii(asked)[1:-1][:253]

@@ -8,7 +8,7 @@ import dns.rrset
 import pytest
 
 from mta_sts.adapters import delegation as delegation_module
-from mta_sts.adapters.delegation import addresses, delegation, negative_ttl, record_ttls
+from mta_sts.adapters.delegation import addresses, delegation, negative_ttl
 from mta_sts.adapters.dns import NameServer
 from mta_sts.errors import DnsUnreachableError
 from mta_sts.settings import Endpoint, Network
@@ -213,19 +213,3 @@ class TestTtls:
             pytest.raises(DnsUnreachableError, match="none is known by address"),
         ):
             negative_ttl("example.com", _network(servers, "127.41.14.9"))
-
-    @pytest.mark.parametrize(
-        ("scripts", "longest"),
-        [
-            ([HAS_NEW, zone(f'{RECORD}. 47 TXT "v=STSv1; id=1;"')], 60),
-            ([HAS_NEW, zone(_soa(900, 300))], 300),
-            ([failing(dns.rcode.SERVFAIL), zone(f"{RECORD}. 5 TXT x")], 5),
-            ([failing(dns.rcode.SERVFAIL), failing(dns.rcode.NXDOMAIN)], 0),
-        ],
-    )
-    def test_the_longest_ttl_that_a_resolver_holds(
-        self, scripts: list[Script], longest: int
-    ) -> None:
-        held = {f"127.41.15.{n}": script for n, script in enumerate(scripts, 1)}
-        with Servers(held) as servers:
-            assert record_ttls(RECORD, _network(servers, *held)) == longest

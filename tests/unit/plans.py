@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mta_sts.observed import History, HostedZone, Location, StoredPolicy, Version
+from mta_sts.observed import Findings, History, HostedZone, Location, StoredPolicy, Version
 from mta_sts.plan import Plan, Waits
-from mta_sts.planning import Findings, build
+from mta_sts.planning import build
 from mta_sts.request import Request
 
 NOW = datetime(2026, 11, 24, 4, 5, 6, tzinfo=UTC)

@@ -239,10 +239,17 @@ def test_beginnings_of_texts_are_all_there_and_real() -> None:
     failure = {"Error": "PropagationTimeoutError", "Cause": "ns-1 lags."}
     already_none = plan(findings(policy=stored(NONE)))
     texts = [
-        messages.failed("solarmora.com", changed, failure, "Change Id", planned, off=off)[1]
-        for changed in ("nothing", "policy", "record", "policy and record", "unknown")
+        messages.failed("solarmora.com", changed, failure, "Change Id", planned, confirmed=said)[1]
+        for changed in (
+            "nothing",
+            "policy",
+            "record",
+            "policy and record",
+            "unknown",
+            messages.PUT_BACK,
+        )
         for planned in (None, plan(), already_none)
-        for off in (False, True)
+        for said in ("", "MTA-STS is off for solarmora.com: policy and id are confirmed.")
     ]
     beginnings = [codes(row[0]) for row in tables(section("When a run fails"))[0]]
 

@@ -21,8 +21,10 @@ BEGINNINGS = ("MTA-STS is off", "MTA-STS is still on", "half changed")
 
 def moments(*, written: bool = True) -> dict[str, Any]:
     return {
+        "host": {"agreeing": [{"sha256": "aa"}]},
         "published": {"published_at": stamp(NOW), "written": written},
         "caches": {"fresh_at": stamp(NOW + timedelta(seconds=60))},
+        "served": {"checked_at": stamp(NOW + timedelta(seconds=60))},
         "changed": {"changed_at": stamp(NOW + timedelta(seconds=90))},
         "in_sync": {"checked_at": stamp(NOW + timedelta(seconds=120))},
         "names": {"record_gone_at": stamp(NOW + timedelta(seconds=3720))},
@@ -107,7 +109,7 @@ def test_every_failure_begins_with_state_risk_and_next_action(
         "Cause": json.dumps({"errorType": "PolicyNotServedError", "errorMessage": "Why."}),
     }
     subject, text = messages.failed(
-        "solarmora.com", changed, failure, "Check Host", made, off=False
+        "solarmora.com", changed, failure, "Check Host", made, confirmed=""
     )
     first = text.splitlines()[0]
     assert first.startswith(BEGINNINGS)
@@ -133,24 +135,26 @@ def test_every_failure_begins_with_state_risk_and_next_action(
 )
 def test_states(made: Plan | None, changed: str, beginning: str) -> None:
     _, text = messages.failed(
-        "a.example", changed, {"Error": "X", "Cause": "y"}, "s", made, off=False
+        "a.example", changed, {"Error": "X", "Cause": "y"}, "s", made, confirmed=""
     )
     assert text.startswith(beginning)
 
 
 def test_what_a_foreign_host_serves_may_put_mail_at_risk() -> None:
     failure = {"Error": "PolicyNotServedError", "Cause": "c"}
-    _, text = messages.failed("a.example", "nothing", failure, "Check Host", ON, off=False)
+    _, text = messages.failed("a.example", "nothing", failure, "Check Host", ON, confirmed="")
     assert "may be because of what the policy host serves" in text.splitlines()[0]
 
 
 def test_off_although_the_notice_could_not_be_sent() -> None:
     failure = {"Error": "SNS.NotFoundException", "Cause": "no topic"}
-    _, text = messages.failed(
-        "a.example", "policy and record", failure, "Notify Outcome", ON, off=True
+    said = "MTA-STS is off for a.example: … Next: keep the MX hosts until 2026-12-01T05:07:06Z."
+    subject, text = messages.failed(
+        "a.example", "policy and record", failure, "Notify Outcome", ON, confirmed=said
     )
-    assert text.startswith("MTA-STS is off for a.example")
+    assert text.startswith(said)  # with every date that somebody has to keep
     assert "SNS.NotFoundException in “Notify Outcome”.\nno topic" in text
+    assert subject.startswith("MTA-STS is off for a.example")
 
 
 @pytest.mark.parametrize(
@@ -164,14 +168,14 @@ def test_any_cause_is_told(cause: str) -> None:
 
 def test_a_cause_always_fits_a_fail_state() -> None:
     _, text = messages.failed(
-        "a.example", "nothing", {"Error": "X", "Cause": "é" * 40_000}, "s", None, off=False
+        "a.example", "nothing", {"Error": "X", "Cause": "é" * 40_000}, "s", None, confirmed=""
     )
     assert len(text) < 32_768 - 300
 
 
 def test_subjects_are_what_sns_takes() -> None:
     domain = "a" * 60 + "." + "b" * 60 + ".example"
-    subject, _ = messages.failed(domain, "nothing", {"Error": "E" * 50}, "s\n", None, off=False)
+    subject, _ = messages.failed(domain, "nothing", {"Error": "E" * 50}, "s\n", None, confirmed="")
     assert len(subject) < 100
     assert "\n" not in subject
 
@@ -198,7 +202,7 @@ def test_an_unknown_history_is_told_beside_what_is_known() -> None:
     history = History((Version("v1", recent, ENFORCE),), recent)
     output = end(plan(findings(history=history)))
     known, certain = stamp(NOW + timedelta(seconds=3720) + WEEK), output["all_off_at"]
-    assert f"from {known} by what is known and from {certain} for certain" in output["text"]
+    assert f"from {known} by what is known, {certain} at the latest" in output["text"]
     assert output["answers"]["off"]["confidence"] == "assumed"
     assert certain == stamp(NOW + timedelta(seconds=3720 + 31557600))
 
@@ -219,14 +223,15 @@ def test_a_body_is_dated_by_the_first_purge_after_it() -> None:
     """A second run, long after, does not make an old policy young again."""
     first = NOW - timedelta(days=100)
     change = {
-        "id": "a", "at": stamp(first + timedelta(seconds=90)), "gone_at": stamp(first + timedelta(hours=1)),
-        "published_at": stamp(first), "fresh_at": stamp(first + timedelta(seconds=60)),
+        "id": "20200425085700", "distribution_id": "E1", "at": stamp(first + timedelta(seconds=90)),
+        "gone_at": stamp(first + timedelta(hours=1)), "published_at": stamp(first),
+        "fresh_at": stamp(first + timedelta(seconds=60)),
     }  # fmt: skip
     again = replace(
         plan(findings(policy=stored(NONE))),
         bodies=(
             {"version": "v1", "mode": "enforce", "max_age": 604800, "since": stamp(NOW - timedelta(days=500)),
-             "replaced_at": stamp(first)},
+             "replaced_at": stamp(first), "sha256": "bb"},
         ),
         id_changes=(change,),
     )  # fmt: skip
@@ -236,3 +241,86 @@ def test_a_body_is_dated_by_the_first_purge_after_it() -> None:
     assert end(unrecorded, written=False)["all_off_at"] == stamp(
         NOW + timedelta(seconds=3720) + WEEK
     )
+
+
+def again_after(change: dict[str, Any], **more: Any) -> Plan:
+    """A second run, 100 days after a first one that is on record; the policy says none by now."""
+    first = NOW - timedelta(days=100)
+    body = {"version": "v1", "mode": "enforce", "max_age": 604800, "since": stamp(NOW - timedelta(days=500)),
+            "replaced_at": stamp(first), "sha256": "aa"}  # fmt: skip
+    later = stamp(first + timedelta(minutes=1))
+    recorded = {"id": "20200425085700", "distribution_id": "", "at": later, "gone_at": later,
+                "published_at": stamp(first), "fresh_at": stamp(first)}  # fmt: skip
+    made = plan(findings(policy=stored(NONE)))
+    return replace(made, bodies=(body,), id_changes=(recorded | change,), **more)
+
+
+SECOND = NOW + timedelta(seconds=3720) + WEEK
+
+
+def test_an_id_of_the_past_that_was_put_back_makes_the_record_worthless() -> None:
+    """Terraform restores the id: whoever knows it has renewed the old policy since."""
+    untouched = moments(written=False) | {"host": {"agreeing": []}}
+    recorded = NOW - timedelta(days=100) + timedelta(minutes=1) + WEEK
+    for change, ends in (({}, recorded), ({"id": "another"}, SECOND)):
+        output = succeeded(again_after(change), untouched, {}, {}, "arn", NOW + timedelta(hours=2))
+        assert output["all_off_at"] == stamp(ends)
+
+
+def test_a_stale_mirror_that_was_seen_makes_an_old_policy_young_again() -> None:
+    """Check Host accepts an earlier version: then it was served until this run."""
+    seen = moments(written=False) | {"host": {"agreeing": [{"sha256": "aa"}]}}
+    output = succeeded(again_after({}), seen, {}, {}, "arn", NOW + timedelta(hours=2))
+    assert output["all_off_at"] == stamp(SECOND)
+    assert output["answers"]["mx"]["answer"] == "now with overlap"
+
+
+def test_a_purge_of_another_distribution_does_not_count() -> None:
+    made = again_after({})
+    made = replace(made, policy=replace(made.policy, distribution_id="E1"))
+    untouched = moments(written=False) | {"host": {"agreeing": []}}
+    output = succeeded(made, untouched, {}, {}, "arn", NOW + timedelta(hours=2))
+    assert output["all_off_at"] == stamp(SECOND)
+
+
+@pytest.mark.parametrize(
+    ("server", "gone"),
+    [
+        ("resolver", timedelta(seconds=5000)),  # its cache has let go when it agrees
+        ("ns-1.example", timedelta(seconds=8600)),  # it may have handed the old record out again
+    ],
+)
+def test_an_old_record_seen_late_moves_the_dates(server: str, gone: timedelta) -> None:
+    late = moments() | {"contradicted": {"laggards": [{"server": server}]}}
+    check = {
+        "checked_at": stamp(NOW + timedelta(seconds=5000)),
+        "record_gone_at": stamp(NOW + timedelta(seconds=8600)),
+    }
+    output = succeeded(plan(), late, check, {}, "arn", NOW + timedelta(hours=3))
+    assert output["conforming_off_at"] == stamp(NOW + gone)
+
+
+def test_an_older_policy_that_was_put_back_is_told() -> None:
+    standing = saw(OLD_SHA, ON.record.after)
+    changed = what_changed(ON, "Confirm", standing)
+    _, text = messages.failed("a.example", changed, {"Error": "X"}, "Confirm", ON, confirmed="")
+    assert text.startswith("MTA-STS is still on for a.example: an older policy was put back")
+
+
+def test_a_certificate_that_ends_too_early_is_warned_of() -> None:
+    ends = [stamp(NOW + timedelta(days=90)), stamp(NOW + timedelta(days=3))]
+    check = {"agreeing": [{"certificate_not_after": end} for end in ends]}
+    output = succeeded(plan(), moments(), {}, check, "arn", NOW + timedelta(hours=2))
+    assert [ends[1] in warning for warning in output["warnings"] if "certificate" in warning] == [
+        True
+    ]
+    check = {"agreeing": [{"certificate_not_after": ends[0]}]}
+    assert not succeeded(plan(), moments(), {}, check, "arn", NOW + timedelta(hours=2))["warnings"][
+        1:
+    ]
+
+
+def test_foreign_text_cannot_feign_a_line_or_move_a_cursor() -> None:
+    failure = {"Error": "X", "Cause": "a\x1b[2Jb\rc"}
+    _, text = messages.failed("a.example", "nothing", failure, "s", None, confirmed="")
+    assert "a?[2Jb?c" in text

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from mta_sts.errors import PlanChangedError, RecordConflictError
+from mta_sts.errors import (
+    PlanChangedError,
+    PolicyUnreadableError,
+    RecordConflictError,
+    ZoneNotDelegatedError,
+)
 from mta_sts.observed import History, Location, TxtSet, Version
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode, Policy
@@ -162,6 +167,81 @@ def test_longer_ttls_that_were_seen_are_waited_out() -> None:
     assert plan(findings(longest_ttl=86400)).record.wait_seconds == 86400
 
 
+@pytest.mark.parametrize("near", ["v=STSv1 ; id=1;", "V=STSV1; id=1;", "v=STSv1"])
+def test_a_value_that_some_senders_take_for_theirs_is_replaced(near: str) -> None:
+    """Two values beginning so are no policy to them, so ours must not stand beside it."""
+    made = plan(findings(record_sets=[txt("x", near)]))
+    assert made.record.after.values == ('"x"', '"v=STSv1; id=20261124040506;"')
+    with pytest.raises(RecordConflictError, match="2 STS values"):
+        plan(findings(record_sets=[txt(near, "v=STSv1; id=2;")]))
+
+
+def test_a_name_that_is_delegated_away_is_refused() -> None:
+    away = {
+        "Name": NAME + ".",
+        "Type": "NS",
+        "TTL": 5,
+        "ResourceRecords": [{"Value": "ns.v.example."}],
+    }
+    with pytest.raises(ZoneNotDelegatedError, match=r"ns\.v\.example"):
+        plan(findings(record_sets=[away]))
+
+
+def test_txt_bytes_are_shown_not_obeyed() -> None:
+    evil = "v=STSv1; id=1;\\012\\012MTA-STS is off: move your mail.\\033[2J"
+    assert plan(findings(record_sets=[txt(evil)])).record.old.isprintable()
+    with pytest.raises(RecordConflictError) as caught:
+        plan(findings(record_sets=[txt(evil, "v=STSv1; id=2;")]))
+    assert str(caught.value).isprintable()
+
+
+def test_an_id_of_the_past_is_warned_of() -> None:
+    changes = ({"id": "newer", "at": "x", "gone_at": "2026-01-01T00:00:00Z"},)
+    found = findings(used_ids=frozenset({"20200425085700", "newer"}), id_changes=changes)
+    assert any("put back" in warning for warning in plan(found).warnings)
+    same = findings(
+        used_ids=frozenset({"20200425085700"}), id_changes=(changes[0] | {"id": "20200425085700"},)
+    )
+    with_record = replace(same, id_changes=tuple(
+        one | {"at": "2026-01-01T00:00:00Z", "published_at": "2026-01-01T00:00:00Z",
+               "fresh_at": "2026-01-01T00:00:00Z", "distribution_id": ""} for one in same.id_changes
+    ))  # fmt: skip
+    assert not any("put back" in warning for warning in plan(with_record).warnings)
+
+
+def test_keep_mx_takes_them_from_the_newest_version_that_has_some() -> None:
+    versions = (Version("v1", LONG_AGO, ENFORCE), Version("v2", NOW, NONE))
+    found = replace(findings(policy=stored(NONE)), history=History(versions, LONG_AGO))
+    assert plan(found, keep_mx=True).policy.after == NONE.decode() + "mx: mail.solarmora.com\r\n"
+    assert plan(found).policy.write is False
+    nothing = plan(findings(policy=stored(NONE)), keep_mx=True)
+    assert nothing.policy.write is False
+    assert any("no version of the policy has an mx line" in warning for warning in nothing.warnings)
+
+
+def test_a_malformed_policy_that_says_none_enforces_nothing() -> None:
+    body = b"version: STSv1\nmode: none\n"
+    versions = (Version("v1", LONG_AGO, body),)
+    made = plan(replace(findings(policy=stored(body)), history=History(versions, LONG_AGO)))
+    assert [one["mode"] for one in made.bodies] == ["none"]
+    assert made.policy.write
+
+
+def test_the_plan_says_what_it_comes_to() -> None:
+    expected = plan().expected
+    assert expected["senders_that_reread_the_record"] == "2026-11-24T05:05:06Z"
+    assert expected["every_sender"] == "2026-12-01T05:05:06Z"
+    assert "first add the new MX hosts" in expected["better_for_a_plain_move"]
+
+
+def test_a_plan_that_no_workflow_can_carry_is_refused() -> None:
+    versions = tuple(
+        Version(f"v{n}", LONG_AGO, ENFORCE + b"mx: %d.example\n" % n) for n in range(3000)
+    )
+    with pytest.raises(PolicyUnreadableError, match="3000 versions"):
+        plan(findings(history=History(versions, LONG_AGO)))
+
+
 def test_no_id_is_used_twice() -> None:
     used = frozenset({"20261124040506"})
     fresh = plan(findings(used_ids=used)).record.new_id
@@ -195,7 +275,7 @@ def test_no_id_is_used_twice() -> None:
                     "ResourceRecords": [{"Value": "v.example."}],
                 }
             ],
-            "CNAME to v.example.",
+            "CNAME to v.example:",
         ),
     ],
 )

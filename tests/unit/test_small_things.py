@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mta_sts.errors import PropagationTimeoutError
 from mta_sts.instants import instant, stamp
 from mta_sts.progress import LONGEST_PAUSE, settle
-from mta_sts.settings import Endpoint, Network, Settings
+from mta_sts.settings import Endpoint, Network, Settings, region
 
 NOW = datetime(2026, 11, 24, 4, 5, 6, tzinfo=UTC)
 
@@ -54,21 +54,21 @@ def test_network_travels_in_a_plan() -> None:
     assert Network.from_dict(network.to_dict()) == network
 
 
-def test_settings_come_from_the_environment() -> None:
-    env = {
-        "POLICY_BUCKET": "b-{domain}", "POLICY_KEY": "k", "POLICY_LOCATIONS_PARAMETER": "/p",
-        "DISTRIBUTION_ID": "none", "OTHER_CACHE_SECONDS": "60", "RESOLVERS": "1.1.1.1, [::1]:5353",
-        "DNS_PORT": "5300", "HTTPS_PORT": "8443", "CA_FILE": "ca.pem", "DEADLINE_SECONDS": "90",
-        "FIRST_PAUSE_SECONDS": "2", "DNS_ROLE_ARN": "arn:x", "AWS_REGION": "eu-west-1",
+def test_settings_come_from_the_definition() -> None:
+    given = {
+        "policy_bucket": "b-{domain}", "policy_key": "k", "policy_locations_parameter": "/p",
+        "distribution_id": "none", "other_cache_seconds": "60", "resolvers": "1.1.1.1, [::1]:5353",
+        "dns_port": "5300", "https_port": "8443", "ca_file": "ca.pem", "deadline_seconds": "90",
+        "first_pause_seconds": "2", "dns_role_arn": "arn:x",
     }  # fmt: skip
-    settings = Settings.from_env(env)
+    settings = Settings.from_dict(given, region({"AWS_REGION": "eu-west-1"}))
     assert settings.network == Network(
         (Endpoint("1.1.1.1", 53), Endpoint("::1", 5353)), 5300, 8443, "ca.pem", "eu-west-1"
     )
     assert (settings.deadline_seconds, settings.other_cache_seconds) == (90, 60)
-    del env["RESOLVERS"]
-    with pytest.raises(KeyError, match="RESOLVERS"):
-        Settings.from_env(env)
+    del given["resolvers"]
+    with pytest.raises(KeyError, match="resolvers"):
+        Settings.from_dict(given, "x")
 
 
 def _settle(waited: float, *, ready: bool = False) -> dict[str, object]:

@@ -88,8 +88,10 @@ def test_every_task_has_a_timeout_and_retries_what_is_not_its_fault(state: dict[
     if "lambda" in state["Resource"]:
         assert {
             "Lambda.ClientExecutionTimeoutException", "Lambda.ServiceException", "Lambda.AWSLambdaException",
-            "Lambda.SdkClientException", "Lambda.TooManyRequestsException",
+            "Lambda.SdkClientException", "Lambda.TooManyRequestsException", "Lambda.Unknown",
+            "Sandbox.Timedout", "States.Timeout",
         } == set(state["Retry"][0]["ErrorEquals"])  # fmt: skip
+        assert state["Retry"][1]["ErrorEquals"] == ["TransientError"]
 
 
 def test_choices_are_questions() -> None:
@@ -130,6 +132,6 @@ def test_substitutions_are_those_of_the_template() -> None:
     given = set(re.findall(r"^ +(\w+): !Ref", block, re.MULTILINE))
     assert set(re.findall(r"\$\{(\w+)\}", json.dumps(DEFINITION))) == given
     # Versions, so that a long run keeps its code.
-    assert set(re.findall(r"^ +(\w+): !Ref \w+\.Version", block, re.MULTILINE)) == given - {
-        "NoticeTopic"
-    }
+    named = {state["Arguments"]["FunctionName"][2:-1] for state in (task.values[0] for task in TASKS)
+             if "FunctionName" in state["Arguments"]}  # fmt: skip
+    assert set(re.findall(r"^ +(\w+): !Ref \w+\.Version", block, re.MULTILINE)) == named

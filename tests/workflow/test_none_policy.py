@@ -16,9 +16,6 @@ OLD = "v=STSv1; id=20200425085700;"
 NONE = b"version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n"
 NEW_MX, OLD_MX = "mx.newprovider.example", "mail.solarmora.com"
 
-# One process runs a group: its tests look at the same run.
-pytestmark = pytest.mark.xdist_group("none-policy")
-
 
 def policy(mode: str, max_age: int = 604800) -> str:
     return f"version: STSv1\nmode: {mode}\nmx: {OLD_MX}\nmx: *.solarmora.net\nmax_age: {max_age}\n"

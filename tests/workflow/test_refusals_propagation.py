@@ -28,7 +28,6 @@ from tests.workflow.watch import (
 )
 
 # One worker for all of them: what they share is made once.
-pytestmark = pytest.mark.xdist_group("propagation")
 
 POLICY = "version: STSv1\r\nmode: enforce\r\nmx: mail.example.net\r\nmax_age: 604800\r\n"
 NONE_POLICY = b"version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n"

@@ -12,8 +12,6 @@ OLD = "v=STSv1; id=20200425085700;"
 POLICY = "version: STSv1\nmode: enforce\nmx: mail.example\nmax_age: 604800\n"
 DOMAIN = "twice.example"
 
-pytestmark = pytest.mark.xdist_group("repetition")
-
 
 class Functions:
     """The functions' versions as the state machine calls them."""

@@ -16,8 +16,6 @@ ACCOUNT, CACHE_SECONDS = "000000000000", 6
 PARAMETER, ROLE = "/mta-sts/locations", "dns-account"
 BUCKET, KEY = "elsewhere", "policies/special.txt"
 
-pytestmark = pytest.mark.xdist_group("settings")
-
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:

@@ -105,7 +105,8 @@ class Drain:
     conforming_off_at: from then on no conforming sender loses mail, for it reads the record again
     before it gives up (RFC 8461 section 5). all_off_at and rfc_off_at: the two bounds over every
     exposure; known_off_at: the strict one without the unknown part of the history; blocking_off_at:
-    the strict one over what can stop mail, so without testing. Where nothing is exposed each is
+    the strict one over what can stop mail, so without testing; known_blocking_off_at: over what is
+    known to. Where nothing is exposed each is
     the ``now`` of the calculation; a time in the past says since when. exposures holds the longest
     first, ended ones too.
     """
@@ -115,6 +116,7 @@ class Drain:
     all_off_at: datetime
     known_off_at: datetime
     blocking_off_at: datetime
+    known_blocking_off_at: datetime
     exposures: tuple[Exposure, ...]
     history_unknown: bool
 
@@ -183,6 +185,7 @@ def drain(
         all_off_at=_latest(exposures, now),
         known_off_at=_latest(known, now),
         blocking_off_at=_latest([exposure for exposure in exposures if exposure.blocks], now),
+        known_blocking_off_at=_latest([exposure for exposure in known if exposure.blocks], now),
         exposures=tuple(sorted(exposures, key=lambda exposure: exposure.ends, reverse=True)),
         history_unknown=history_unknown,
     )

@@ -55,3 +55,7 @@ class PlanChangedError(MtaStsError):
 
 class PropagationTimeoutError(MtaStsError):
     """A change was not seen everywhere within the deadline."""
+
+
+class TransientError(MtaStsError):
+    """AWS was busy or out of reach; the workflow tries again, and fails by this name if that persists."""

@@ -14,16 +14,27 @@ from mta_sts.policy import Mode
 SUBJECT_LENGTH = 99  # SNS: fewer than 100 characters, ASCII, no line break
 _TEXT_LENGTH = 16_000  # characters; a Fail state's cause has room for 32,768
 _RECORD_STATES = ("policy and record", "record")
+PUT_BACK = "record; the policy was put back"
+REMINDERS = (
+    "What manages the policy object or the record (Terraform, octoDNS) must be changed too, or it turns"
+    " MTA-STS on again.\n"
+    "Each subdomain with a record of its own is a policy domain of its own (RFC 8461 section 3.4) and stays"
+    " as it is.\n"
+    "TLSRPT (_smtp._tls) stays: its reports show which senders still hold an old policy.\n"
+    "DANE (TLSA records of the MX hosts) is not touched and may still refuse a new host."
+).splitlines()
 
 
-def confirmed(plan: Plan, answers: Mapping[str, Any]) -> tuple[str, str]:
+def confirmed(
+    plan: Plan, answers: Mapping[str, Any], warnings: Sequence[str] = ()
+) -> tuple[str, str]:
     """Give subject and text for a run that is confirmed."""
     off, mx, trouble = answers["off"], answers["mx"], answers["trouble"]
     every = f"for every sender from {off['every_sender']}"
     if off["confidence"] == "assumed":
         every = (
-            f"for every sender from {off['every_sender_by_what_is_known']} by what is known and from"
-            f" {off['every_sender']} for certain"
+            f"for every sender from {off['every_sender_by_what_is_known']} by what is known,"
+            f" {off['every_sender']} at the latest"
         )
     state = (
         f"MTA-STS is off for {plan.domain}: for senders that re-read the record since"
@@ -35,8 +46,8 @@ def confirmed(plan: Plan, answers: Mapping[str, Any]) -> tuple[str, str]:
         "",
         f"Why: {off['reason']}.",
         f"May the MX records change? {mx['answer'].capitalize()}: {mx['reason']}.",
-        f"Better for a plain move: {mx['better_for_a_plain_move']}.",
-        *_listed("Warnings", plan.warnings),
+        *_listed("Warnings", warnings),
+        *_listed("Keep in mind", REMINDERS),
     ]
     return _subject(f"MTA-STS is off for {plan.domain}"), _cut("\n".join(text))
 
@@ -48,15 +59,18 @@ def failed(
     place: str,
     plan: Plan | None,
     *,
-    off: bool,
+    confirmed: str,
 ) -> tuple[str, str]:
     """Give subject and text for a run that failed.
 
-    ``changed`` is ``nothing``, ``policy``, ``record``, ``policy and record`` or ``unknown``; ``off``
-    says that the change was confirmed before the failure.
+    ``changed`` is what :func:`mta_sts.outcome.what_changed` says. ``confirmed`` is the text of the
+    confirmation where only something after it failed, else empty.
     """
     name, cause = error_of(failure)
-    state, risk, action = _standing(domain, changed, name, plan, off=off)
+    if confirmed:
+        text = [confirmed, "", f"But then: {name} in “{place}”.", cause]
+        return _subject(f"MTA-STS is off for {domain} ({name})"), _cut("\n".join(text))
+    state, risk, action = _standing(domain, changed, name, plan)
     text = [
         f"{state} {risk} Next: {action}",
         "",
@@ -70,51 +84,71 @@ def failed(
     return _subject(f"{head} ({name})"), _cut("\n".join(text))
 
 
-def _standing(
-    domain: str, changed: str, error: str, plan: Plan | None, *, off: bool
-) -> tuple[str, str, str]:
+def _standing(domain: str, changed: str, error: str, plan: Plan | None) -> tuple[str, str, str]:
     """Say the domain's state, whether mail is at risk, and what to do."""
-    again = "mend what is said below, then send the same request again; it takes up where this run stopped."
+    action = _ACTIONS.get(
+        error,
+        "mend what is said below, then send the same request again; it takes up where this run stopped.",
+    )
     stay = (
         "Mail is not at risk while the present MX hosts stay in service with valid TLS; do not move it"
         " yet."
     )
-    if off:
-        return (
-            f"MTA-STS is off for {domain}: policy and id are confirmed.",
-            "Mail is not at risk.",
-            "see below what failed after that; the domain itself needs nothing.",
-        )
     if changed == "nothing":
-        if plan is None:
-            state = (
-                f"MTA-STS is still on for {domain}, as far as this run knows: it changed nothing."
-            )
-        elif plan.policy.before_mode == Mode.NONE.value:
-            state = (
-                f"half changed for {domain}: the policy says none from before, and this run changed nothing;"
-                " whether every sender knows is not proven."
-            )
-        else:
-            state = f"MTA-STS is still on for {domain}: this run changed nothing."
-        risk = "Mail is not at risk because of this run; do not move it yet."
-        if error == PolicyNotServedError.__name__:
-            # A host that serves somebody else's policy has senders refuse our own MX hosts.
-            risk = (
-                "Mail is not at risk because of this run, but may be because of what the policy host serves"
-                " (see below); do not move it yet."
-            )
-        return state, risk, again
+        return _untouched(domain, plan), _risk_untouched(error), action
+    if changed == PUT_BACK:
+        state = f"MTA-STS is still on for {domain}: an older policy was put back after this run wrote none."
+        risk = "Mail is not at risk while it goes to the MX hosts of that policy; do not move it."
+        return (
+            state,
+            risk,
+            "find out who put it back (Terraform, say), then send the same request again.",
+        )
     if changed in _RECORD_STATES:
         state = (
-            f"half changed for {domain}: policy and id are changed, but not yet seen everywhere."
+            f"half changed for {domain}: the id is changed, but that is not confirmed everywhere."
         )
-        return state, stay, again
+        return state, stay, action
     if changed == "policy":
-        state = f"half changed for {domain}: the policy says none, the record still has the old id."
-        return state, f"{stay} Senders keep the old policy until the id changes.", again
+        state = (
+            f"half changed for {domain}: the policy says none, but this run did not change the id."
+        )
+        return state, f"{stay} Senders keep the old policy until the id changes.", action
     state = f"half changed for {domain}, perhaps: what was changed could not be seen."
-    return state, stay, again
+    return state, stay, action
+
+
+_ACTIONS = {
+    "InvalidRequestError": "correct the request, then send it again.",
+    "PlanChangedError": "have today's plan approved, then send the request with its digest.",
+    "ZoneNotFoundError": "run it where the zone is, see below.",
+    "ZoneNotDelegatedError": "run it where the delegated zone is, see below.",
+    "DomainBusyError": "wait for the other run, see below.",
+}
+
+
+def _untouched(domain: str, plan: Plan | None) -> str:
+    if plan is None:
+        # It ended before it looked, and perhaps MTA-STS was never on.
+        return (
+            f"MTA-STS is still on or off for {domain} as it was before: this run changed nothing."
+        )
+    if plan.policy.before_mode == Mode.NONE.value:
+        return (
+            f"half changed for {domain}: the policy says none from before, and this run changed nothing;"
+            " whether every sender knows is not proven."
+        )
+    return f"MTA-STS is still on for {domain}: this run changed nothing."
+
+
+def _risk_untouched(error: str) -> str:
+    if error == PolicyNotServedError.__name__:
+        # A host that serves somebody else's policy has senders refuse our own MX hosts.
+        return (
+            "Mail is not at risk because of this run, but may be because of what the policy host serves"
+            " (see below); do not move it yet."
+        )
+    return "Mail is not at risk because of this run; do not move it yet."
 
 
 def error_of(failure: Mapping[str, Any]) -> tuple[str, str]:
@@ -138,4 +172,6 @@ def _subject(text: str) -> str:
 
 
 def _cut(text: str) -> str:
+    """Keep a text short enough, and free of what a terminal would obey or that could feign a line."""
+    text = "".join(c if c == "\n" or c.isprintable() else "?" for c in text)
     return text if len(text) <= _TEXT_LENGTH else text[:_TEXT_LENGTH] + " … (shortened)"

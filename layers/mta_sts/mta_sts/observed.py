@@ -1,7 +1,7 @@
 """What a plan is made from: the policy object, its versions, the zone and the TXT set, as found."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -86,6 +86,21 @@ class TxtSet:
 
     def __str__(self) -> str:
         return f"{self.name} TXT, TTL {self.ttl}: {', '.join(self.values)}"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the planning function found; ``longest_ttl`` is the longest TTL seen or remembered."""
+
+    location: Location
+    stored: StoredPolicy | None
+    history: History
+    zone: HostedZone
+    record_sets: Sequence[Mapping[str, Any]]
+    negative_ttl: int
+    longest_ttl: int
+    used_ids: frozenset[str]
+    id_changes: tuple[Mapping[str, Any], ...]
 
 
 def _comparable(values: tuple[str, ...]) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from mta_sts import messages
 from mta_sts.answers import answer, exposure, moments_from
-from mta_sts.instants import stamp
+from mta_sts.drain import Drain
+from mta_sts.instants import instant, stamp
 from mta_sts.observed import TxtSet
 from mta_sts.plan import Plan
 
@@ -29,7 +30,8 @@ class Standing:
 def what_changed(plan: Plan | None, place: str, standing: Standing) -> str:
     """Say what a failed run has changed, from how things are and not from how far it believes it came.
 
-    A function can die after its effect, so only looking tells.
+    A function can die after its effect, so only looking tells. ``record; the policy was put back`` is
+    somebody's older policy under this run's id.
     """
     if plan is None or place in BEFORE_WRITES:
         return "nothing"
@@ -37,9 +39,15 @@ def what_changed(plan: Plan | None, place: str, standing: Standing) -> str:
         return "unknown"
     policy = plan.policy.write and standing.policy_sha256 == plan.policy.after_sha256
     record = plan.record.after.same_as(standing.record)  # the fresh id is nobody else's
+    if record and standing.policy_sha256 in _earlier(plan):
+        return messages.PUT_BACK
     if record:
         return "policy and record" if policy else "record"
     return "policy" if policy else "nothing"
+
+
+def _earlier(plan: Plan) -> set[str]:
+    return set(plan.policy.known) - {plan.policy.after_sha256}
 
 
 def succeeded(
@@ -51,10 +59,11 @@ def succeeded(
     now: datetime,
 ) -> dict[str, Any]:
     """Give the output of a confirmed run."""
-    when = moments_from(moments)
+    when = moments_from(moments, record_check)
     left = exposure(plan, when, now)
     answers = answer(plan, left, now)
-    subject, text = messages.confirmed(plan, answers)
+    warnings = [*plan.warnings, *_certificates(policy_check, left)]
+    subject, text = messages.confirmed(plan, answers, warnings)
     return {
         "domain": plan.domain,
         "method": plan.method,
@@ -86,7 +95,26 @@ def succeeded(
             "confirmed_at": stamp(now),
         },
         "id": {"old": plan.record.old_id, "new": plan.record.new_id},
-        "evidence": {"record": dict(record_check), "policy": dict(policy_check)},
-        "warnings": list(plan.warnings),
+        "evidence": {"record": _shown(record_check), "policy": _shown(policy_check)},
+        "warnings": warnings,
         "plan": plan.digest,
     }
+
+
+def _shown(check: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what only the workflow's loops need."""
+    inner = {"ready", "pause_seconds", "longest_ttl", "record_gone_at", "cached"}
+    return {name: value for name, value in check.items() if name not in inner}
+
+
+def _certificates(policy_check: Mapping[str, Any], left: Drain) -> list[str]:
+    """Warn of a certificate that ends while some sender may still have to fetch the policy."""
+    ends = [row["certificate_not_after"] for row in policy_check.get("agreeing", [])]
+    first = min((end for end in ends if end), default="")
+    if not first or instant(first) >= left.all_off_at:
+        return []
+    end = (
+        f"The certificate of the policy host ends {first}, before every sender has let go"
+        f" ({stamp(left.all_off_at)}): renew it, because no policy is fetched without (RFC 8461 section 3.3)."
+    )
+    return [end]

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from mta_sts.observed import TxtSet
@@ -32,6 +32,7 @@ class PolicyChange:
     before_sha256: str
     before_mode: str
     before_media_type: str
+    before_headers: Mapping[str, Any]
     known: Mapping[str, str]
     after: str
     after_sha256: str
@@ -93,6 +94,7 @@ class Plan:
     waits: Waits
     network: Mapping[str, Any]
     dns_role_arn: str
+    expected: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
 
     def to_dict(self) -> dict[str, Any]:

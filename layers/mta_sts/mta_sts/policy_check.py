@@ -13,6 +13,7 @@ from mta_sts.policy import is_text_plain
 
 Outcome = Literal["answered", "no answer", "certificate", "not asked"]
 
+_OTHER = "other content"
 NO_IPV4 = "the policy host has no IPv4 address"
 
 _OK = 200
@@ -57,6 +58,7 @@ def evaluate(
     not_asked: Iterable[Mapping[str, str]],
     *,
     accepted: Mapping[str, str],
+    earlier: Mapping[str, str] | None = None,
     accept_missing: bool,
     media_types: Collection[str] = (),
     host: str,
@@ -68,6 +70,7 @@ def evaluate(
     ``accepted`` maps the SHA-256 (hex) of each acceptable body to its name in messages;
     ``accept_missing`` also accepts a status 403 or 404, where no policy has ever existed;
     ``media_types`` are accepted beside text/plain, where the object itself is stored with another.
+    ``earlier`` names, likewise, bodies that were the policy once: such a laggard has ``earlier`` too.
     ``not_asked`` holds ``{"address", "reason"}`` of what the caller could not ask, with an empty
     address for a look-up of addresses that failed.
 
@@ -91,9 +94,12 @@ def evaluate(
         if label:
             agreeing.append(_entry(answer) | {"found": label})
         elif _counts(answer):
-            laggards.append(
-                _entry(answer) | {"expected": expected, "found": _found(answer, media_types)}
-            )
+            said = _found(answer, media_types)
+            entry = _entry(answer) | {"expected": expected, "found": said}
+            if said.startswith(_OTHER) and entry["sha256"] in (earlier or {}):
+                entry["earlier"] = (earlier or {})[entry["sha256"]]
+                entry["found"] = f"an earlier policy, {entry['earlier']}"
+            laggards.append(entry)
         else:
             unasked.append({"address": answer.address, "reason": answer.detail})
     # An IPv4 address that the caller did not ask has not agreed either.
@@ -164,7 +170,7 @@ def _found(answer: Fetched, media_types: Collection[str]) -> str:
     digest = hashlib.sha256(answer.body).hexdigest()[:_DIGEST_SHOWN]
     return (
         _contradiction(answer, media_types)
-        or f"other content (sha256 {digest}…, {len(answer.body)} bytes)"
+        or f"{_OTHER} (sha256 {digest}…, {len(answer.body)} bytes)"
     )
 
 

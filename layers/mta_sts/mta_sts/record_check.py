@@ -87,10 +87,10 @@ def evaluate(
     left_out = [_not_asked_row(item.server, item.address, item.reason) for item in not_asked]
     return {
         "ready": authorities_agree and (resolvers_agree or not everyone),
-        "agreeing": authorities.agreeing + resolvers.agreeing,
-        "laggards": authorities.laggards + (resolvers.laggards if everyone else []),
-        "cached": [] if everyone else resolvers.laggards,
-        "not_asked": left_out + authorities.not_asked + resolvers.not_asked,
+        "agreeing": _bounded(authorities.agreeing + resolvers.agreeing),
+        "laggards": _bounded(authorities.laggards + (resolvers.laggards if everyone else [])),
+        "cached": _bounded([] if everyone else resolvers.laggards),
+        "not_asked": _bounded(left_out + authorities.not_asked + resolvers.not_asked),
         "longest_ttl": max(stale, default=0),
         "checked_at": stamp(now),
         "region": region,
@@ -103,6 +103,17 @@ def describe(laggard: Mapping[str, Any]) -> str:
     remaining = "" if laggard["ttl"] is None else f" (TTL {laggard['ttl']} s)"
     found = f'found "{laggard["found"]}"{remaining}'
     return f'{laggard["server"]}{place}: {found}, expected "{laggard["expected"]}"'
+
+
+def _bounded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the rows within what a workflow can carry; the last one says how many more there are."""
+    if len(rows) <= _MOST_ROWS:
+        return rows
+    more = dict.fromkeys(rows[0], "") | {"server": f"and {len(rows) - _MOST_ROWS} more"}
+    return [*rows[:_MOST_ROWS], more | ({"ttl": None} if "ttl" in more else {})]
+
+
+_MOST_ROWS = 60
 
 
 @dataclass(frozen=True)
@@ -177,7 +188,7 @@ def _sts_values(answer: Answer) -> list[bytes]:
 
 def _found(answer: Answer) -> str:
     if answer.outcome in ("unreachable", "malformed"):
-        return f"{answer.outcome}: {answer.detail}"
+        return _cut(f"{answer.outcome}: {answer.detail}")
     values = sorted(_sts_values(answer))
     if not values:
         found = NO_RECORD
@@ -186,9 +197,15 @@ def _found(answer: Answer) -> str:
     else:
         count = "two" if len(values) == 2 else str(len(values))  # noqa: PLR2004 - a word for 2
         found = f"{count} STS values: " + " | ".join(readable(value) for value in values)
-    return f"{found} ({answer.detail})" if answer.detail else found
+    return _cut(f"{found} ({answer.detail})" if answer.detail else found)
 
 
+def _cut(text: str) -> str:
+    """Keep evidence, which travels through the workflow, within bounds whatever a server sends."""
+    return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…"
+
+
+_MOST_SHOWN = 300
 _PLAIN = frozenset(range(0x20, 0x7F)) - {ord("\\")}
 
 

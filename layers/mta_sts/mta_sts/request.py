@@ -11,6 +11,7 @@ from mta_sts.errors import InvalidRequestError
 METHODS = ("none-policy",)
 _FLAGS = ("dry_run", "keep_mx", "create_policy")
 _TEXTS = {"requested_by": 256, "ticket": 256, "reason": 2000}  # most characters
+_MOST_TOLD = 20
 _FIELDS = ("domain", "method", *_FLAGS, *_TEXTS, "approved_plan")
 
 
@@ -49,10 +50,10 @@ class Request:
             fields[name] = _text(data, name, most, problems)
         fields["approved_plan"] = _digest(data, problems)
         if problems:
+            more = f"; and {len(problems) - _MOST_TOLD} more" if len(problems) > _MOST_TOLD else ""
+            told = "; ".join(problems[:_MOST_TOLD]) + more
             raise InvalidRequestError(
-                "The input cannot be carried out: "
-                + "; ".join(problems)
-                + f". An example: {_EXAMPLE}"
+                f"The input cannot be carried out: {told}. An example: {_EXAMPLE}"
             )
         return cls(**fields)
 

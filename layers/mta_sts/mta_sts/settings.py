@@ -1,7 +1,7 @@
-"""The settings of the stack, read from the environment here and nowhere else.
+"""The settings of the stack, and the environment, which is read here and nowhere else.
 
-Only the planning function reads most of them: the plan carries what later steps need, so that a long
-run keeps the settings it began with.
+The state machine's definition hands the settings to the planning function, and the plan carries what
+later steps need: a changed setting is there with the next run, and a long run keeps what it began with.
 """
 
 import os
@@ -83,27 +83,31 @@ class Settings:
     network: Network
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
-        """Read the planning function's environment; raise KeyError naming what is missing."""
-        env = os.environ if env is None else env
-        resolvers = [text for text in env["RESOLVERS"].split(",") if text.strip()]
+    def from_dict(cls, data: Mapping[str, str], region: str) -> Self:
+        """Read what the definition says, all of it text; raise KeyError naming what is missing."""
+        resolvers = [text for text in data["resolvers"].split(",") if text.strip()]
         return cls(
-            policy_bucket=env["POLICY_BUCKET"],
-            policy_key=env["POLICY_KEY"],
-            policy_locations_parameter=env["POLICY_LOCATIONS_PARAMETER"],
-            distribution_id=env["DISTRIBUTION_ID"],
-            other_cache_seconds=int(env["OTHER_CACHE_SECONDS"]),
-            deadline_seconds=int(env["DEADLINE_SECONDS"]),
-            first_pause_seconds=int(env["FIRST_PAUSE_SECONDS"]),
-            dns_role_arn=env["DNS_ROLE_ARN"],
+            policy_bucket=data["policy_bucket"],
+            policy_key=data["policy_key"],
+            policy_locations_parameter=data["policy_locations_parameter"],
+            distribution_id=data["distribution_id"],
+            other_cache_seconds=int(data["other_cache_seconds"]),
+            deadline_seconds=int(data["deadline_seconds"]),
+            first_pause_seconds=int(data["first_pause_seconds"]),
+            dns_role_arn=data["dns_role_arn"],
             network=Network(
                 resolvers=tuple(Endpoint.parse(text, 53) for text in resolvers),
-                dns_port=int(env["DNS_PORT"]),
-                https_port=int(env["HTTPS_PORT"]),
-                ca_file=env["CA_FILE"],
-                region=env["AWS_REGION"],
+                dns_port=int(data["dns_port"]),
+                https_port=int(data["https_port"]),
+                ca_file=data["ca_file"],
+                region=region,
             ),
         )
+
+
+def region(env: Mapping[str, str] | None = None) -> str:
+    """Name the region of this function, from which evidence is seen."""
+    return (os.environ if env is None else env)["AWS_REGION"]
 
 
 def ledger_table(env: Mapping[str, str] | None = None) -> str:

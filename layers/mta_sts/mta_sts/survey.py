@@ -1,20 +1,25 @@
 """Looks at everything that a plan is made from: object, versions, zone, TXT set, resolvers, ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from math import ceil
+from typing import TYPE_CHECKING, Any
 
-from mta_sts.adapters.delegation import addresses_of, delegation, negative_ttl, record_ttls
+from mta_sts.adapters.delegation import addresses_of, delegation, negative_ttl
+from mta_sts.adapters.dns import REFERRAL, ask_everywhere
+from mta_sts.adapters.ledger import recent_changes
 from mta_sts.adapters.locations import locate
 from mta_sts.domains import policy_host, record_name
 from mta_sts.errors import (
     DnsUnreachableError,
     PolicyNotFoundError,
+    PolicyNotServedError,
     ZoneNotDelegatedError,
     ZoneNotFoundError,
 )
-from mta_sts.observed import HostedZone, Location, StoredPolicy
-from mta_sts.planning import Findings
+from mta_sts.instants import instant
+from mta_sts.observed import Findings, HostedZone, Location, StoredPolicy
 from mta_sts.request import Request
 from mta_sts.settings import Network, Settings
 
@@ -36,14 +41,15 @@ def survey(
     cdn: "Callable[[], Cdn]",
     ledger: "Ledger",
     ssm: "SSMClient | None",
+    now: datetime,
 ) -> Findings:
     """Look, change nothing.
 
-    Raises ZoneNotFoundError, ZoneNotDelegatedError, PolicyNotFoundError, PolicyUnreadableError or
-    DnsUnreachableError.
+    Raises ZoneNotFoundError, ZoneNotDelegatedError, PolicyNotFoundError, PolicyUnreadableError,
+    PolicyNotServedError or DnsUnreachableError.
     """
-    name = record_name(request.domain)
-    zone = find_zone(name, zones, settings.network)
+    name, network = record_name(request.domain), settings.network
+    zone = find_zone(name, zones, network)
     location = _with_distribution(
         locate(request.domain, settings, ssm), policy_host(request.domain), cdn
     )
@@ -55,16 +61,37 @@ def survey(
         history=store.history(location.bucket, location.key),
         zone=zone,
         record_sets=zones.record_sets(zone.zone_id, name),
-        negative_ttl=negative_ttl(zone.name, settings.network),
-        longest_ttl=max(
-            [
-                record_ttls(name, settings.network),
-                *(seen["ttl"] for seen in remembered.get("ttls", [])),
-            ]
-        ),
+        negative_ttl=negative_ttl(zone.name, network),
+        longest_ttl=max(_answered_ttl(name, zone, network), _remembered_ttl(remembered, now)),
         used_ids=frozenset(remembered.get("ids", ())),
-        id_changes=tuple(remembered.get("id_changes", ())),
+        id_changes=tuple(recent_changes(remembered.get("id_changes", ()), now)),
     )
+
+
+def _answered_ttl(name: str, zone: HostedZone, network: Network) -> int:
+    """Ask everybody for the record as it is: the longest TTL that anybody was given, by a wildcard too.
+
+    Raises ZoneNotDelegatedError where the zone's own servers refer to others for this name.
+    """
+    asked = ask_everywhere(name, delegation(zone.name, network), network, rounds=1)
+    own = [answer for answer in asked.answers if answer.kind == "authority"]
+    refer = [answer for answer in own if answer.detail == REFERRAL]
+    if refer and not any(answer.outcome in ("present", "absent") for answer in own):
+        raise ZoneNotDelegatedError(
+            f"The name servers of zone {zone.name} ({zone.zone_id}) refer to others for {name}"
+            f" ({refer[0].server} at {refer[0].address}): a record in this zone would be seen by nobody."
+            " Nothing was changed. Run where the delegated zone is."
+        )
+    return max((answer.ttl or 0 for answer in asked.answers), default=0)
+
+
+def _remembered_ttl(remembered: Mapping[str, Any], now: datetime) -> int:
+    """Give what remains of the longest TTL that the record had when it was last seen."""
+    ends = [
+        instant(seen["seen_at"]) + timedelta(seconds=seen["ttl"])
+        for seen in remembered.get("ttls", ())
+    ]
+    return max([0, *(ceil((end - now).total_seconds()) for end in ends)])
 
 
 def find_zone(name: str, zones: "Zones", network: Network) -> HostedZone:
@@ -110,9 +137,15 @@ def find_zone(name: str, zones: "Zones", network: Network) -> HostedZone:
 def _with_distribution(location: Location, host: str, cdn: "Callable[[], Cdn]") -> Location:
     if location.distribution_id == "none":
         return replace(location, distribution_id="")
-    if location.distribution_id:
-        return location
-    return replace(location, distribution_id=cdn().find(host) or "")
+    if not location.distribution_id:
+        return replace(location, distribution_id=cdn().find(host) or "")
+    if not cdn().serves(location.distribution_id, host):
+        raise PolicyNotServedError(
+            f"The distribution {location.distribution_id}, which the stack's settings name, does not have"
+            f" {host} among its aliases: invalidating it would leave the caches in front of {host} as they"
+            " are. Nothing was changed. Correct DistributionId (empty looks for the alias)."
+        )
+    return location
 
 
 def _stored(store: "PolicyStore", location: Location, *, create: bool) -> StoredPolicy | None:

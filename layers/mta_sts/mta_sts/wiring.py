@@ -22,8 +22,9 @@ def _client(service: str, **options: Any) -> Any:
     from botocore.config import Config
 
     # Route 53 allows ten requests a second for a whole account: be patient, not insistent.
+    # The workflow tries again for longer than a function may run.
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5, read_timeout=20
+        retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=3, read_timeout=5
     )
     return boto3.client(service, config=config, **options)  # type: ignore[call-overload]
 

@@ -14,16 +14,26 @@ class Cdn:
 
     def find(self, host: str) -> str | None:
         """Give the id of the enabled distribution with ``host`` as alias, exactly or by wildcard."""
-        wildcard = "*." + host.partition(".")[2]
         by_wildcard = None
         for page in self._cloudfront.get_paginator("list_distributions").paginate():
             for distribution in page["DistributionList"].get("Items", []):
                 aliases = distribution.get("Aliases", {}).get("Items", [])
+                if not distribution["Enabled"]:
+                    continue
                 if host in aliases:
                     return distribution["Id"]
-                if wildcard in aliases:
+                if _wildcard(host) in aliases:
                     by_wildcard = distribution["Id"]
         return by_wildcard
+
+    def serves(self, distribution_id: str, host: str) -> bool:
+        """Tell whether a distribution exists and has ``host`` as alias, exactly or by wildcard."""
+        try:
+            answer = self._cloudfront.get_distribution(Id=distribution_id)
+        except self._cloudfront.exceptions.NoSuchDistribution:
+            return False
+        aliases = answer["Distribution"]["DistributionConfig"].get("Aliases", {}).get("Items", [])
+        return host in aliases or _wildcard(host) in aliases
 
     def invalidate(self, distribution_id: str, paths: list[str], reference: str) -> str:
         """Begin to invalidate ``paths``; return the invalidation's id.
@@ -46,3 +56,7 @@ class Cdn:
             DistributionId=distribution_id, Id=invalidation_id
         )
         return answer["Invalidation"]["Status"] == "Completed"
+
+
+def _wildcard(host: str) -> str:
+    return "*." + host.partition(".")[2]

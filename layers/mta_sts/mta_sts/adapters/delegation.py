@@ -78,15 +78,6 @@ def negative_ttl(zone: str, network: Network, *, timeout: float = TIMEOUT_SECOND
     return asyncio.run(_negative_ttl(zone, network, timeout))
 
 
-def record_ttls(name: str, network: Network, *, timeout: float = TIMEOUT_SECONDS) -> int:
-    """Give the longest time, in seconds, for which a resolver may keep its TXT answer for NAME.
-
-    A negative answer counts like a positive one. 0 where no resolver told a TTL: what remains is
-    bounded by the record's own TTL, which planning knows from elsewhere.
-    """
-    return asyncio.run(_record_ttls(name, network, timeout))
-
-
 async def _delegation(zone: str, network: Network, seconds: float) -> tuple[NameServer, ...]:
     results = await _ask_resolvers(zone, dns.rdatatype.NS, network, seconds)
     failures = _failures(results)
@@ -149,11 +140,6 @@ async def _negative_ttl(zone: str, network: Network, seconds: float) -> int:
             " Look at these servers."
         )
     return max(ttls)
-
-
-async def _record_ttls(name: str, network: Network, seconds: float) -> int:
-    results = await _ask_resolvers(name, dns.rdatatype.TXT, network, seconds)
-    return max((result.ttl or 0 for _, result in results if isinstance(result, Found)), default=0)
 
 
 _Result = tuple[Endpoint, Found | Failed]

@@ -30,6 +30,7 @@ TIMEOUT_SECONDS = 3.0
 # The largest EDNS answer that no path has to fragment (DNS flag day 2020).
 PAYLOAD = 1232
 NO_IPV6_ROUTE = "no IPv6 route"
+REFERRAL = "answered with a referral to other servers"
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _read(message: dns.message.QueryMessage, *, recursive: bool) -> Found | Fail
     )
     if refers and not (denied or alias):
         # RFC 2308 section 2.2: NS without SOA is a referral, which denies nothing.
-        return Failed("unreachable", "answered with a referral to other servers")
+        return Failed("unreachable", REFERRAL)
     # The server may not know the zone that the last CNAME leads to: only a SOA of it denies.
     return Found((), chain.minimum_ttl if denied else None, alias, complete=denied or not alias)
 

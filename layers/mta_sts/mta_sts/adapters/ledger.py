@@ -4,7 +4,7 @@ A domain's item holds the claim (``holder``, ``held_since``), ``phase``, every i
 policy and record, and the moments from which exposure is computed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from mta_sts.errors import ConcurrentChangeError, DomainBusyError
+from mta_sts.errors import ConcurrentChangeError, DomainBusyError, TransientError
 from mta_sts.instants import instant, stamp
+from mta_sts.policy import MAX_AGE_LIMIT
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 DOMAIN = "domain"  # the sort key of a domain's own item; runs have "run#<started>#<name>"
 # A stopped execution's Lambda runs on to its own end, so a claim outlives its execution by this much.
 LONGEST_FUNCTION_SECONDS = 60
-_DAY = timedelta(days=1)
+# No policy lives longer (RFC 8461 section 3.2), nor does any cache in front by the stack's settings.
+_REMEMBERED = timedelta(seconds=MAX_AGE_LIMIT) + timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,12 @@ class Ledger:
         # one of a policy that is worth it.
         saved = {"policy": claim.policy, "record": claim.record, "saved_at": stamp(now)}
         keep = "saved = :saved" if claim.worth_restoring else "saved = if_not_exists(saved, :saved)"
-        ttls = [seen for seen in item.get("ttls", []) if instant(seen["seen_at"]) > now - _DAY]
+        # An answer may be kept for as long as its TTL said when it was given.
+        ttls = [
+            seen
+            for seen in item.get("ttls", [])
+            if instant(seen["seen_at"]) + timedelta(seconds=seen["ttl"]) > now
+        ]
         if claim.ttl is not None:
             ttls.append({"ttl": claim.ttl, "seen_at": stamp(now)})
         values = {
@@ -126,6 +133,11 @@ class Ledger:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "TransactionCanceledException":
                 raise
+            reasons = {one.get("Code") for one in error.response.get("CancellationReasons", [])}
+            if reasons and "ConditionalCheckFailed" not in reasons:
+                raise TransientError(
+                    f"The ledger was busy: {', '.join(map(str, reasons))}"
+                ) from error
             raise self._refusal(claim) from error
 
     def finish(
@@ -146,8 +158,14 @@ class Ledger:
         fields = dict(domain_fields)
         changes = [f"{name} = :{name}" for name in fields]
         if id_change:
-            changes.append("id_changes = list_append(if_not_exists(id_changes, :none), :change)")
-            fields |= {"none": [], "change": [dict(id_change)]}
+            # The claim keeps every other run away, so reading and writing the list is no race.
+            known = self.domain(domain).get("id_changes", [])
+            now = instant(id_change["at"])
+            changes.append("id_changes = :id_changes")
+            fields["id_changes"] = [
+                *(one for one in recent_changes(known, now) if one["id"] != id_change["id"]),
+                dict(id_change),
+            ]
         try:
             self._db.update_item(
                 TableName=self._table,
@@ -198,6 +216,11 @@ class Ledger:
             return error.response.get("Error", {}).get("Code") == "ExecutionDoesNotExist"
         ended = found.get("stopDate")
         return ended is not None and now - ended > timedelta(seconds=LONGEST_FUNCTION_SECONDS)
+
+
+def recent_changes(changes: Iterable[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
+    """Give the recorded id changes that can still matter to somebody."""
+    return [change for change in changes if instant(change["gone_at"]) > now - _REMEMBERED]
 
 
 def run_key(started_at: str, execution_arn: str) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from types_boto3_route53 import Route53Client
 
 
+_MOST_LABELS = 10
 _PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between attempts
 
 
@@ -29,7 +30,8 @@ class Zones:
         """List the public hosted zones that can hold ``name``, longest name first."""
         labels = name.split(".")
         found = []
-        for first in range(len(labels) - 1):
+        # Ten requests a second are all that an account has: no zone is looked for far below a domain.
+        for first in range(max(0, len(labels) - _MOST_LABELS), len(labels) - 1):
             suffix = ".".join(labels[first:])
             answer = self._route53.list_hosted_zones_by_name(DNSName=suffix, MaxItems="100")
             for zone in answer["HostedZones"]:

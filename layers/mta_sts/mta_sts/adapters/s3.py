@@ -3,7 +3,8 @@
 Errors of S3 become ours here. Every write is a compare-and-swap by ETag.
 """
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -27,10 +28,14 @@ _LOST = {"PreconditionFailed", "NoSuchKey", "NoSuchVersion", "404", "412"}
 
 
 class PolicyStore:
-    """Reads and writes policy objects; ``bucket`` and ``key`` come from the stack's settings."""
+    """Reads and writes policy objects; ``bucket`` and ``key`` come from the stack's settings.
 
-    def __init__(self, client: "S3Client") -> None:
+    ``sleep`` is a seam for tests.
+    """
+
+    def __init__(self, client: "S3Client", sleep: Callable[[float], None] = time.sleep) -> None:
         self._s3 = client
+        self._sleep = sleep
 
     def read(self, bucket: str, key: str) -> StoredPolicy:
         """Read the present object.
@@ -102,7 +107,9 @@ class PolicyStore:
         no lifecycle rule expires old versions.
         """
         try:
-            listed = sorted(self._versions(bucket, key), key=lambda item: item["LastModified"])
+            # Listed newest first, in whole seconds: only the reversed order tells equal ones apart.
+            listed = list(reversed(list(self._versions(bucket, key))))
+            listed.sort(key=lambda item: (item["LastModified"], item["IsLatest"]))
             gap = self._gap(bucket)
         except ClientError as error:
             raise _reading_failed(error, f"the versions of s3://{bucket}/{key}") from error
@@ -126,7 +133,13 @@ class PolicyStore:
             )
             for item in listed
         )
+        # A "null" version was written while the bucket kept none: what it replaced is not known.
+        versions = _merged(versions)
+        nulls = [v.since for v in versions[1:] if v.version_id == "null"]
+        if nulls and not gap:
+            gap = "the bucket kept no versions for a while"
         known_since = versions[0].since if versions and not gap else None
+        known_since = max(nulls) if nulls else known_since
         return History(versions, known_since, gap)
 
     def write(
@@ -148,7 +161,7 @@ class PolicyStore:
         guard = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         put: dict[str, Any] = {**headers, **guard, "ContentType": content_type, "Tagging": tagging}
         where = f"s3://{bucket}/{key}"
-        for last in (False, False, True):
+        for pause in (0.2, 1.0, None):
             current = self._present(bucket, key)
             if current and current.body == body and current.content_type == content_type:
                 return current
@@ -165,13 +178,14 @@ class PolicyStore:
                 # somebody is writing this very moment. Looking again answers each of them.
                 if _code(error) not in _LOST | {"ConditionalRequestConflict", "409"}:
                     raise
-                if last:
+                if pause is None:
                     found = f"its ETag was {current.etag}" if current else "it is gone"
                     raise ConcurrentChangeError(
                         f"{where} was changed after the plan was made: {found}, expected"
                         f" {etag or 'no object'}. Nothing was overwritten. Find out who writes it, then run"
                         " again."
                     ) from error
+                self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     def _present(self, bucket: str, key: str) -> StoredPolicy | None:
@@ -181,10 +195,9 @@ class PolicyStore:
             return None
 
     def _versions(self, bucket: str, key: str) -> Iterator[dict[str, Any]]:
-        for page in self._s3.get_paginator("list_object_versions").paginate(
-            Bucket=bucket, Prefix=key
-        ):
-            for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key)
+        for page in pages:
+            for item in [*page.get("DeleteMarkers", []), *page.get("Versions", [])]:
                 if item["Key"] == key:
                     yield dict(item)
 
@@ -213,6 +226,15 @@ class PolicyStore:
             if rule["Status"] == "Enabled" and "NoncurrentVersionExpiration" in rule
         ]
         return f"lifecycle rule {expiring[0]} expires older versions" if expiring else ""
+
+
+def _merged(versions: tuple[Version, ...]) -> tuple[Version, ...]:
+    """Leave out what repeats the body before it: a job that uploads the same file every hour, say."""
+    kept: list[Version] = []
+    for version in versions:
+        if not kept or version.body is None or version.body != kept[-1].body:
+            kept.append(version)
+    return tuple(kept)
 
 
 def _code(error: ClientError) -> str:

@@ -1,0 +1,145 @@
+"""Plans what becomes of the policy object."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mta_sts.instants import stamp
+from mta_sts.observed import Findings, History, StoredPolicy
+from mta_sts.plan import PolicyChange
+from mta_sts.policy import NONE_MAX_AGE, Mode, Reading, is_text_plain, none_policy, read
+from mta_sts.request import Request
+
+_EXCERPT = 4096  # characters of the present policy shown in a plan
+_WELL_KNOWN = "/.well-known/mta-sts.txt"
+
+
+def plan_policy(
+    request: Request, found: Findings, other_cache_seconds: int, warnings: list[str]
+) -> PolicyChange:
+    """Decide the new bytes, and whether they have to be written at all; adds to ``warnings``."""
+    stored, location = found.stored, found.location
+    reading = read(stored.body if stored else b"")
+    kept = reading if reading.mx else _last_with_mx(found.history, reading)
+    body = none_policy(replace(reading, mx=kept.mx), keep_mx=request.keep_mx)
+    content_type = (
+        stored.content_type if stored and is_text_plain(stored.content_type) else "text/plain"
+    )
+    fine = (
+        stored is not None
+        and reading.policy is not None
+        and reading.policy.mode is Mode.NONE
+        and reading.policy.max_age <= NONE_MAX_AGE
+        and content_type == stored.content_type
+        and (reading.mx or not _mx_lines(body))  # keep_mx: there are some to put back
+    )
+    if stored and fine:
+        body = stored.body
+    elif stored:
+        _warn_about_policy(reading, stored, request, warnings)
+    if request.keep_mx and not _mx_lines(body):
+        warnings.append("keep_mx: no version of the policy has an mx line that could be kept.")
+    return PolicyChange(
+        bucket=location.bucket,
+        key=location.key,
+        distribution_id=location.distribution_id,
+        # A viewer-request function may rewrite the path, and with it the cache's key: purge both.
+        purge_paths=tuple(dict.fromkeys([_WELL_KNOWN, "/" + location.key.lstrip("/")])),
+        other_cache_seconds=other_cache_seconds,
+        etag=stored.etag if stored else "",
+        version_id=stored.version_id if stored else "",
+        published_at=stamp(stored.last_modified) if stored else "",
+        before=stored.body.decode("utf-8", "backslashreplace")[:_EXCERPT] if stored else "",
+        before_sha256=stored.sha256 if stored else "",
+        before_mode=mode_of(reading) if stored else "",
+        before_media_type=stored.content_type if stored else "",
+        before_headers=dict(stored.headers) if stored else {},
+        known=_known(stored, found.history),
+        after=body.decode("utf-8"),
+        after_sha256=hashlib.sha256(body).hexdigest(),
+        content_type=content_type,
+        headers={"CacheControl": "no-store", **(stored.headers if stored else {})},
+        tagging=stored.tagging if stored else "",
+        write=not fine,
+    )
+
+
+def _warn_about_policy(
+    reading: Reading, stored: StoredPolicy, request: Request, warnings: list[str]
+) -> None:
+    warnings.extend(
+        f"The present policy is malformed, line {problem.line}: {problem.reason} ({problem.text!r:.90})."
+        " It is saved byte for byte and turned off all the same."
+        for problem in reading.problems[:10]
+    )
+    if not is_text_plain(stored.content_type):
+        warnings.append(
+            f"The present policy is stored as {stored.content_type or 'no media type'}, which most senders"
+            " reject (RFC 8461 section 3.2); the new one is text/plain."
+        )
+    if request.keep_mx and reading.mx:
+        warnings.append(
+            "keep_mx: the mx lines stay, because some senders reject a none policy without them and would"
+            " keep the old one."
+        )
+    elif reading.mx:
+        warnings.append(
+            "Some senders (chasquid, Stalwart) reject a none policy without mx lines; keep_mx: true keeps"
+            " them."
+        )
+
+
+def _known(stored: StoredPolicy | None, history: History) -> dict[str, str]:
+    """Name every body that the policy host may rightly serve before the first write."""
+    known = {}
+    for version in history.versions:
+        if version.body is not None:
+            digest = hashlib.sha256(version.body).hexdigest()
+            known[digest] = f"the version of {stamp(version.since)}"
+    if stored:
+        known[stored.sha256] = "the present policy"
+    return known
+
+
+def bodies(history: History) -> tuple[Mapping[str, Any], ...]:
+    """List what was served, oldest first, as exposure is computed from it (a delete marker ends one)."""
+    told: list[Mapping[str, Any]] = []
+    ends = [version.since for version in history.versions[1:]]
+    for version, end in zip(history.versions, [*ends, None], strict=False):
+        if version.deleted:
+            continue
+        reading = read(version.body) if version.body is not None else None
+        told.append(
+            {
+                "version": version.version_id,
+                # A malformed policy that says none enforces nothing, whoever reads it.
+                "mode": _served_mode(reading) if reading else "malformed",
+                "max_age": reading.max_age if reading else None,
+                "sha256": hashlib.sha256(version.body).hexdigest()
+                if version.body is not None
+                else "",
+                "since": stamp(version.since),
+                "replaced_at": stamp(end) if end else None,
+            }
+        )
+    return tuple(told)
+
+
+def _served_mode(reading: Reading) -> str:
+    return Mode.NONE.value if reading.mode == Mode.NONE.value else mode_of(reading)
+
+
+def _last_with_mx(history: History, otherwise: Reading) -> Reading:
+    """Find the newest version with mx lines: a none policy written before has lost them."""
+    readings = (read(version.body) for version in reversed(history.versions) if version.body)
+    return next((reading for reading in readings if reading.mx), otherwise)
+
+
+def _mx_lines(body: bytes) -> bool:
+    return bool(read(body).mx)
+
+
+def mode_of(reading: Reading) -> str:
+    """Name the mode, ``malformed`` for what is no policy by RFC 8461."""
+    return reading.policy.mode.value if reading.policy else "malformed"
