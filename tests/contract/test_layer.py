@@ -14,7 +14,7 @@ HANDLERS = sorted(
     path.parent.name for path in (Path(__file__).parents[2] / "functions").glob("*/app.py")
 )
 # What AWS ships in its Python runtimes: boto3 and what it needs.
-RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", "urllib3")
+RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py")
 # A resource's logical id in the template is its folder's name in capitals.
 ASK_ONLY = ("verify_policy", "verify_record")
 
@@ -61,7 +61,7 @@ def test_the_layer_is_pure_python_and_has_no_boto3(built: Path) -> None:
     layer = built / "MtaStsLayer" / "python"
     assert (layer / "mta_sts" / "plan.py").is_file()
     assert [path for path in layer.rglob("*") if path.suffix in {".so", ".pyd"}] == []
-    assert not {"boto3", "botocore", "urllib3"} & {path.name for path in layer.iterdir()}
+    assert not {"boto3", "botocore"} & {path.name for path in layer.iterdir()}
 
 
 def test_a_function_holds_nothing_but_its_handler(built: Path) -> None:
