@@ -34,10 +34,9 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     check = {"ready": zones.in_sync(change_id), "checked_at": stamp(datetime.now(UTC))}
     return settle(
         check,
+        plan.waits,
         since=instant(event["since"]),
         now=now,
-        deadline_seconds=plan.waits.deadline_seconds,
-        first_pause_seconds=plan.waits.first_pause_seconds,
         explanation=f"Route 53 still says PENDING for change {change_id}. Look at the health of"
         " Route 53.",
     )

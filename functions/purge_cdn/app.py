@@ -56,10 +56,9 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         return check | {"pause_seconds": round((fresh_at - now).total_seconds()) + 1}
     return settle(
         check,
+        plan.waits,
         since=instant(event["since"]),
         now=now,
-        deadline_seconds=plan.waits.deadline_seconds,
-        first_pause_seconds=plan.waits.first_pause_seconds,
         explanation=f"{status}. The CDN may still serve the old policy, so the id was not changed. Look at"
         " the distribution in CloudFront.",
     )

@@ -44,10 +44,9 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         )
     return settle(
         check,
+        plan.waits,
         since=instant(event["since"]),
         now=datetime.now(UTC),
-        deadline_seconds=plan.waits.deadline_seconds,
-        first_pause_seconds=plan.waits.first_pause_seconds,
         explanation=f"{plan.policy_url} is not the new policy everywhere:\n{problems}\nLook at these"
         " addresses.",
     )

@@ -34,10 +34,9 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     problems = "\n".join(f"- {describe(laggard)}." for laggard in check["laggards"])
     return settle(
         check,
+        plan.waits,
         since=instant(event["since"]),
         now=now,
-        deadline_seconds=plan.waits.deadline_seconds,
-        first_pause_seconds=plan.waits.first_pause_seconds,
         explanation=f"{plan.record.name} is not the new record everywhere:\n{problems}\nLook at these"
         " servers.",
     )

@@ -5,6 +5,7 @@ records and policies with a parser of their own, for they judge what the product
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -230,7 +231,7 @@ class State:
     problem: str | None
 
 
-class Sender:
+class Sender(ABC):
     """What the three kinds share: a cache by domain, and the verdict over an MX.
 
     `lenient_mode`: see `parse_policy`. `clock` gives the present time, aware, in UTC.
@@ -261,8 +262,9 @@ class Sender:
         """Return what is held, as it is: asks nobody."""
         return State(self.name, domain, self._held.get(domain), self._problems.get(domain))
 
+    @abstractmethod
     def _policy(self, domain: str) -> Held | None:
-        raise NotImplementedError
+        """Return the policy that applies to a delivery, whatever has to be asked for it."""
 
     def _unexpired(self, domain: str) -> Held | None:
         held = self._held.get(domain)

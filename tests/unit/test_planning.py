@@ -199,14 +199,10 @@ def test_an_id_of_the_past_is_warned_of() -> None:
     changes = ({"id": "newer", "at": "x", "gone_at": "2026-01-01T00:00:00Z"},)
     found = findings(used_ids=frozenset({"20200425085700", "newer"}), id_changes=changes)
     assert any("put back" in warning for warning in plan(found).warnings)
-    same = findings(
-        used_ids=frozenset({"20200425085700"}), id_changes=(changes[0] | {"id": "20200425085700"},)
-    )
-    with_record = replace(same, id_changes=tuple(
-        one | {"at": "2026-01-01T00:00:00Z", "published_at": "2026-01-01T00:00:00Z",
-               "fresh_at": "2026-01-01T00:00:00Z", "distribution_id": ""} for one in same.id_changes
-    ))  # fmt: skip
-    assert not any("put back" in warning for warning in plan(with_record).warnings)
+    moments = dict.fromkeys(("at", "gone_at", "published_at", "fresh_at"), "2026-01-01T00:00:00Z")
+    last = moments | {"id": "20200425085700", "distribution_id": ""}
+    same = findings(used_ids=frozenset({"20200425085700"}), id_changes=(last,))
+    assert not any("put back" in warning for warning in plan(same).warnings)
 
 
 def test_keep_mx_takes_them_from_the_newest_version_that_has_some() -> None:

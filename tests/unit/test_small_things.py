@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mta_sts.errors import PropagationTimeoutError
 from mta_sts.instants import instant, stamp
+from mta_sts.plan import Waits
 from mta_sts.progress import LONGEST_PAUSE, settle
 from mta_sts.settings import Endpoint, Network, Settings, region
 
@@ -74,10 +75,9 @@ def test_settings_come_from_the_definition() -> None:
 def _settle(waited: float, *, ready: bool = False) -> dict[str, object]:
     return settle(
         {"ready": ready, "laggards": []},
+        Waits(deadline_seconds=600, first_pause_seconds=5),
         since=NOW,
         now=NOW + timedelta(seconds=waited),
-        deadline_seconds=600,
-        first_pause_seconds=5,
         explanation="ns-1 lags.",
     )
 

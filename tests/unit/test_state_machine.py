@@ -132,6 +132,6 @@ def test_substitutions_are_those_of_the_template() -> None:
     given = set(re.findall(r"^ +(\w+): !Ref", block, re.MULTILINE))
     assert set(re.findall(r"\$\{(\w+)\}", json.dumps(DEFINITION))) == given
     # Versions, so that a long run keeps its code.
-    named = {state["Arguments"]["FunctionName"][2:-1] for state in (task.values[0] for task in TASKS)
-             if "FunctionName" in state["Arguments"]}  # fmt: skip
+    tasks = [state for _, state in all_states() if "FunctionName" in state.get("Arguments", {})]
+    named = {state["Arguments"]["FunctionName"][2:-1] for state in tasks}
     assert set(re.findall(r"^ +(\w+): !Ref \w+\.Version", block, re.MULTILINE)) == named

@@ -5,18 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from mta_sts.errors import PropagationTimeoutError
+from mta_sts.plan import Waits
 
 LONGEST_PAUSE = 60
 
 
 def settle(
-    check: Mapping[str, Any],
-    *,
-    since: datetime,
-    now: datetime,
-    deadline_seconds: int,
-    first_pause_seconds: int,
-    explanation: str,
+    check: Mapping[str, Any], waits: Waits, *, since: datetime, now: datetime, explanation: str
 ) -> dict[str, Any]:
     """Add ``pause_seconds`` to a check that is not ready, growing with the time since ``since``.
 
@@ -26,9 +21,11 @@ def settle(
     if check["ready"]:
         return dict(check) | {"pause_seconds": 0}
     waited = (now - since).total_seconds()
-    if waited >= deadline_seconds:
+    if waited >= waits.deadline_seconds:
         raise PropagationTimeoutError(
-            f"Not there after {round(waited)} seconds (the deadline is {deadline_seconds}): {explanation}"
+            f"Not there after {round(waited)} seconds (the deadline is {waits.deadline_seconds}): {explanation}"
         )
-    pause = min(max(first_pause_seconds, round(waited / 4)), LONGEST_PAUSE)
-    return dict(check) | {"pause_seconds": max(1, min(pause, round(deadline_seconds - waited)))}
+    pause = min(max(waits.first_pause_seconds, round(waited / 4)), LONGEST_PAUSE)
+    return dict(check) | {
+        "pause_seconds": max(1, min(pause, round(waits.deadline_seconds - waited)))
+    }
