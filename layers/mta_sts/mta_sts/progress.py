@@ -23,7 +23,8 @@ def settle(
     waited = (now - since).total_seconds()
     if waited >= waits.deadline_seconds:
         raise PropagationTimeoutError(
-            f"Not there after {round(waited)} seconds (the deadline is {waits.deadline_seconds}): {explanation}"
+            f"Not there after {round(waited)} seconds (the deadline is {waits.deadline_seconds}):"
+            f" {explanation}"
         )
     pause = min(max(waits.first_pause_seconds, round(waited / 4)), LONGEST_PAUSE)
     return dict(check) | {
