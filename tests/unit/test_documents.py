@@ -4,9 +4,12 @@ The tables of the README are found by their heading; the first cell of a row, in
 the row is about.
 """
 
+import ast
+import importlib
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -190,15 +193,25 @@ def test_every_good_event_has_a_row() -> None:
     assert sorted(linked) == sorted(f"events/{file.name}" for file in ROOT.glob("events/*.json"))
 
 
-def test_output_table_is_the_outcome() -> None:
-    planned = plan()
+def outcome() -> dict[str, Any]:
+    """What a run comes to as the README shows it: a policy of seven days, a TTL of an hour."""
+
+    def after(minutes: int) -> str:
+        return stamp(NOW + timedelta(minutes=minutes))
+
     moments = {
-        "published": {"published_at": stamp(NOW), "written": True},
-        "caches": {"fresh_at": stamp(NOW)},
-        "in_sync": {"checked_at": stamp(NOW)},
-        "names": {"record_gone_at": stamp(NOW)},
+        "host": {"agreeing": []},
+        "published": {"published_at": after(1), "written": True},
+        "caches": {"fresh_at": after(3)},
+        "served": {"checked_at": after(3)},
+        "in_sync": {"checked_at": after(4)},
+        "names": {"record_gone_at": after(65)},
     }
-    given = succeeded(planned, moments, {}, {}, "arn", NOW)
+    return succeeded(plan(), moments, {}, {}, "arn", NOW + timedelta(minutes=66))
+
+
+def test_output_table_is_the_outcome() -> None:
+    given = outcome()
     rows = named(tables(section("Output"))[0])
     # A cell names the parts of its field too.
     assert set(rows) == set(given)
@@ -209,7 +222,15 @@ def test_output_table_is_the_outcome() -> None:
     assert set(given["id"]) == set(codes(rows["id"]))
     assert set(given["evidence"]) <= set(codes(rows["evidence"]))
     shown = set(codes(section("Output").partition("|")[0]))
-    assert shown - {"before", "after", "approved_plan"} <= set(planned.to_dict())
+    assert shown - {"before", "after", "approved_plan"} <= set(plan().to_dict())
+
+
+def test_notice_shown_is_what_the_product_writes() -> None:
+    [shown] = re.findall(
+        r"^```text\n(.*?)^```", section("What may I move, and when?"), re.MULTILINE | re.DOTALL
+    )
+    # Lines may be broken elsewhere, and nothing else may differ.
+    assert shown.split() == outcome()["text"].split()
 
 
 def test_answers_are_those_that_the_output_table_names() -> None:
@@ -251,6 +272,9 @@ def test_beginnings_of_texts_are_all_there_and_real() -> None:
         for planned in (None, plan(), already_none)
         for said in ("", "MTA-STS is off for solarmora.com: policy and id are confirmed.")
     ]
+    # Where not even the outcome could be recorded, the definition has a text of its own.
+    [caught] = DEFINITION["States"]["Record Failure"]["Catch"]
+    texts.append("".join(re.findall(r"'([^']*)'", caught["Assign"]["notice"]["text"])))
     beginnings = [codes(row[0]) for row in tables(section("When a run fails"))[0]]
 
     def fits(text: str, words: list[str]) -> bool:
@@ -260,6 +284,23 @@ def test_beginnings_of_texts_are_all_there_and_real() -> None:
         assert [words for words in beginnings if fits(text, words)], text
     for words in beginnings:
         assert [text for text in texts if fits(text, words)], words
+
+
+def test_retries_of_a_busy_aws_are_as_told() -> None:
+    told = named(tables(section("When a run fails"))[1])["TransientError"]
+    attempts = {
+        retry["MaxAttempts"]
+        for state in DEFINITION["States"].values()
+        for retry in state.get("Retry", [])
+        if "TransientError" in retry["ErrorEquals"]
+    }
+    assert attempts == {8}
+    assert "eight more attempts" in told
+
+
+def test_longest_run_is_as_told() -> None:
+    [days] = re.findall(r"A run may last (\d+) days at most", section("Limits"))
+    assert DEFINITION["TimeoutSeconds"] == int(days) * 86400
 
 
 # --- settings and permissions
@@ -283,6 +324,14 @@ def test_settings_table_is_the_parameters() -> None:
             r"^    Default: (.*)$", block(parameters, codes(name)[0], 2), re.MULTILINE
         )
         assert default == ("empty" if given == '""' else f"`{given}`"), name
+
+
+def test_largest_durations_are_as_told() -> None:
+    parameters = block(TEMPLATE, "Parameters", 0)
+    rows = named(tables(section("Settings"))[0])
+    for name in ("DeadlineSeconds", "OtherCacheSeconds"):
+        [most] = re.findall(r"^    MaxValue: (\d+)", block(parameters, name, 2), re.MULTILINE)
+        assert f"At most {most}." in rows[name]
 
 
 ACTION = re.compile(r"\b(?!aws:)([a-z0-9]+:[A-Z]\w+)")
@@ -374,6 +423,25 @@ def test_targets_and_commands_exist(name: str) -> None:
         assert fault in demo.FAULTS
     for event in re.findall(r"(?<=-m local run )\S+|(?<=file://)\S+", code):
         assert (ROOT / event).exists(), event
+
+
+def test_python_shown_is_python() -> None:
+    """It compiles, and what it imports is there; the lab's own tests run the same calls."""
+    for text in DOCUMENTS.values():
+        for shown in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            for node in ast.walk(ast.parse(shown)):
+                if isinstance(node, ast.ImportFrom):
+                    module = importlib.import_module(node.module or "")
+                    assert all(hasattr(module, each.name) for each in node.names)
+
+
+def test_ledger_fields_shown_are_those_saved() -> None:
+    """The commands for putting a policy back name what “Claim Domain” has saved."""
+    saver = (ROOT / "functions/claim_domain/app.py").read_text()
+    shown = section("Turn it on again")
+    [names] = re.findall(r"Item\.saved\.M\.policy\.M\.\[(.+?)\]", shown)
+    for name in [*names.split(", "), *re.findall(r"policy\.M\.(\w+)\.B", shown)]:
+        assert f'"{name}": ' in saver
 
 
 def test_every_fault_is_shown() -> None:
