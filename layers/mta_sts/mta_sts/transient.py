@@ -16,16 +16,26 @@ _BUSY = {
     "PriorRequestNotComplete",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
     "RequestTimeout",
     "ServiceUnavailable",
     "SlowDown",
+    "ThrottledException",
     "Throttling",
     "ThrottlingException",
     "TooManyInvalidationsInProgress",
     "TooManyRequestsException",
+    "TransactionConflictException",
     "TransactionInProgressException",
 }
 _SERVER_ERROR = 500
+
+
+def is_busy(error: ClientError) -> bool:
+    """Tell whether AWS refused for being busy: an adapter that gives errors new names lets these be."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return error.response.get("Error", {}).get("Code") in _BUSY or status >= _SERVER_ERROR
 
 
 def retried_by_the_workflow(handler: Handler) -> Handler:
@@ -41,8 +51,7 @@ def retried_by_the_workflow(handler: Handler) -> Handler:
         except (NoConnectionError, HTTPClientError) as error:
             raise TransientError(f"AWS could not be reached: {error}") from error
         except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if error.response.get("Error", {}).get("Code") in _BUSY or status >= _SERVER_ERROR:
+            if is_busy(error):
                 raise TransientError(f"AWS was busy: {error}") from error
             raise
 

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from mta_sts.errors import ConcurrentChangeError, DomainBusyError, TransientError
 from mta_sts.instants import instant, stamp
 from mta_sts.policy import MAX_AGE_LIMIT
+from mta_sts.transient import is_busy
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -133,11 +134,12 @@ class Ledger:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "TransactionCanceledException":
                 raise
-            reasons = {one.get("Code") for one in error.response.get("CancellationReasons", [])}
+            given = [
+                one.get("Code", "None") for one in error.response.get("CancellationReasons", [])
+            ]
+            reasons = sorted({reason for reason in given if reason != "None"})
             if reasons and "ConditionalCheckFailed" not in reasons:
-                raise TransientError(
-                    f"The ledger was busy: {', '.join(map(str, reasons))}"
-                ) from error
+                raise TransientError(f"The ledger was busy: {', '.join(reasons)}") from error
             raise self._refusal(claim) from error
 
     def finish(
@@ -212,6 +214,8 @@ class Ledger:
         try:
             found = self._executions.describe_execution(executionArn=execution_arn)
         except ClientError as error:
+            if is_busy(error):
+                raise
             # Step Functions forgets an execution 90 days after its end.
             return error.response.get("Error", {}).get("Code") == "ExecutionDoesNotExist"
         ended = found.get("stopDate")

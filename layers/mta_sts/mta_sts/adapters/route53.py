@@ -80,10 +80,12 @@ class Zones:
                 # one of the zone. The client's own retries cover throttling.
                 if code not in {"InvalidChangeBatch", "PriorRequestNotComplete"}:
                     raise
+                if pause is None and code == "PriorRequestNotComplete":
+                    raise  # still busy: the workflow tries again, for longer
                 if pause is None:
                     raise RecordConflictError(
                         f"Route 53 refuses to change {new.name} in zone {zone_id}: {error}. The set is as"
-                        " it was. Look whether it is protected, or whether others keep changing the zone."
+                        " it was. Look whether it is protected."
                     ) from error
                 self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")

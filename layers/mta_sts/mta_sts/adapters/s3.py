@@ -11,9 +11,15 @@ from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
 
-from mta_sts.errors import ConcurrentChangeError, PolicyNotFoundError, PolicyUnreadableError
+from mta_sts.errors import (
+    ConcurrentChangeError,
+    PolicyNotFoundError,
+    PolicyUnreadableError,
+    TransientError,
+)
 from mta_sts.observed import History, StoredPolicy, Version
 from mta_sts.policy import MAX_BODY
+from mta_sts.transient import is_busy
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -41,7 +47,7 @@ class PolicyStore:
         """Read the present object.
 
         Raises PolicyNotFoundError, or PolicyUnreadableError for an archived, too large or
-        inaccessible one.
+        inaccessible one; TransientError, as every reading does, where S3 is busy.
         """
         where = f"s3://{bucket}/{key}"
         try:
@@ -207,7 +213,11 @@ class PolicyStore:
         try:
             found = self._s3.get_object(Bucket=bucket, Key=key, **version)  # type: ignore[arg-type]
             return _limited(found, f"s3://{bucket}/{key}")
-        except (ClientError, PolicyUnreadableError):
+        except PolicyUnreadableError:
+            return None
+        except ClientError as error:
+            if is_busy(error):
+                raise
             return None
 
     def _gap(self, bucket: str) -> str:
@@ -254,6 +264,8 @@ def _limited(found: "GetObjectOutputTypeDef", where: str) -> bytes:
 
 
 def _reading_failed(error: ClientError, where: str) -> Exception:
+    if is_busy(error):
+        return TransientError(f"S3 was busy when asked for {where}: {error}")
     code = _code(error)
     if code == "NoSuchBucket":
         return PolicyNotFoundError(
