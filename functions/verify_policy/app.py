@@ -64,7 +64,7 @@ def _check(plan: Plan, network: Network, *, before: bool) -> dict[str, Any]:
         fetch_all(plan.policy_host, every, network, seconds=SECONDS),
         [{"address": "", "reason": problem} for problem in found.problems],
         accepted=plan.policy.known if before else {plan.policy.after_sha256: "the new policy"},
-        earlier=plan.policy.known,
+        earlier={**plan.policy.known, plan.policy.before_sha256: "the one before this run"},
         # Where there is no object, never or no longer, the host rightly serves none.
         accept_missing=before and not plan.policy.etag,
         media_types={plan.policy.before_media_type} if before else (),

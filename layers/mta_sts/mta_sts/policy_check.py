@@ -98,7 +98,8 @@ def evaluate(
             entry = _entry(answer) | {"expected": expected, "found": said}
             if said.startswith(_OTHER) and entry["sha256"] in (earlier or {}):
                 entry["earlier"] = (earlier or {})[entry["sha256"]]
-                entry["found"] = f"an earlier policy, {entry['earlier']}"
+                digest = entry["sha256"][:_DIGEST_SHOWN]
+                entry["found"] = f"an earlier policy, {entry['earlier']} (sha256 {digest}…)"
             laggards.append(entry)
         else:
             unasked.append({"address": answer.address, "reason": answer.detail})
