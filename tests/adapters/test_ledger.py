@@ -5,12 +5,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from local.lab import Lab
-from mta_sts.adapters.ledger import LONGEST_FUNCTION_SECONDS, Claim, Ledger, run_key
-from mta_sts.errors import ConcurrentChangeError, DomainBusyError
+from mta_sts.adapters.ledger import (
+    LONGEST_FUNCTION_SECONDS,
+    Claim,
+    Ledger,
+    recent_changes,
+    run_key,
+)
+from mta_sts.errors import ConcurrentChangeError, DomainBusyError, TransientError
 from mta_sts.instants import stamp
 
 NOW = datetime(2026, 11, 24, 4, 5, 6, tzinfo=UTC)
@@ -152,12 +160,140 @@ def test_an_end_releases_and_can_be_repeated(lab: Lab) -> None:
     assert item["phase"] == "x"
 
 
-def test_ttls_of_the_last_day_are_remembered(lab: Lab) -> None:
+def test_a_ttl_is_remembered_for_its_own_length(lab: Lab) -> None:
+    """Until then some resolver may have the answer; a long one is not forgotten after a day."""
     book = ledger(lab)
-    for hours, ttl in ((0, 86400), (23, 300), (25, 60)):
+    day, week = 86400, 604800
+    seen = ((0, week), (1, day), (24, 300), (25, 60))
+    for hours, ttl in seen:
         book.claim(claim("l7.example", new_id=f"new{ttl}", ttl=ttl), NOW + timedelta(hours=hours))
         end(book, "l7.example")
-    assert [seen["ttl"] for seen in book.domain("l7.example")["ttls"]] == [300, 60]
+    # The day is over at the very moment of the last claim, as are the five minutes.
+    assert book.domain("l7.example")["ttls"] == [
+        {"ttl": week, "seen_at": stamp(NOW)},
+        {"ttl": 60, "seen_at": stamp(NOW + timedelta(hours=25))},
+    ]
+    book.claim(claim("l7.example", new_id="new7", ttl=5), NOW + timedelta(days=7, seconds=-1))
+    assert [one["ttl"] for one in book.domain("l7.example")["ttls"]] == [week, 5]
+
+
+def test_a_record_that_was_not_there_has_no_ttl_to_remember(lab: Lab) -> None:
+    book = ledger(lab)
+    book.claim(claim("l8.example", ttl=None, record=None, old_id=""), NOW)
+    assert book.domain("l8.example")["ttls"] == []
+    assert book.domain("l8.example")["ids"] == {"new1"}
+
+
+# --- id changes: kept as long as some policy from before one may live, and each one once
+
+YEAR_AND_WEEK = timedelta(seconds=31557600, days=7)
+
+
+def change(identity: str, gone_at: datetime) -> dict[str, str]:
+    return {"id": identity, "at": stamp(gone_at), "gone_at": stamp(gone_at)}
+
+
+def test_id_changes_are_kept_for_a_year_and_a_week(lab: Lab) -> None:
+    book = ledger(lab)
+    old, kept = change("id1", NOW), change("id2", NOW + timedelta(seconds=1))
+    for number, one in enumerate((old, kept)):
+        book.claim(claim("l9.example", new_id=f"n{number}"), NOW)
+        end(book, "l9.example", id_change=one)
+    assert book.domain("l9.example")["id_changes"] == [old, kept]
+    book.claim(claim("l9.example", new_id="n2"), NOW)
+    last = change("id3", NOW + YEAR_AND_WEEK)
+    end(book, "l9.example", id_change=last)
+    assert book.domain("l9.example")["id_changes"] == [kept, last]
+
+
+def test_a_planning_run_sees_those_alone_that_still_matter() -> None:
+    old, kept = change("id1", NOW), change("id2", NOW + timedelta(seconds=1))
+    assert recent_changes([old, kept], NOW + YEAR_AND_WEEK) == [kept]
+    assert recent_changes([], NOW) == []
+
+
+def test_an_id_change_that_is_recorded_again_replaces_itself(lab: Lab) -> None:
+    """A retry may find the claim still there, because the first attempt died between its writes."""
+    book = ledger(lab)
+    first, again = change("new1", NOW), change("new1", NOW + timedelta(seconds=9))
+    for one in (first, again):
+        book.claim(claim("l10.example", new_id="new1"), NOW)
+        end(book, "l10.example", id_change=one)
+        # What a run that died after this write would have left: its claim.
+        hold(lab, "l10.example", ME)
+    assert book.domain("l10.example")["id_changes"] == [again]
+
+
+def hold(lab: Lab, domain: str, arn: str) -> None:
+    """Give the domain back to an execution, as though it had not been released."""
+    lab.client("dynamodb").update_item(
+        TableName=lab.stack_outputs["LedgerTableName"],
+        Key={"domain": {"S": domain}, "item": {"S": "domain"}},
+        UpdateExpression="SET holder = :me, held_since = :now",
+        ExpressionAttributeValues={":me": {"S": arn}, ":now": {"S": stamp(NOW)}},
+    )
+
+
+# --- DynamoDB being busy is neither a lost claim nor an id used twice
+
+
+def cancelled(*reasons: str) -> tuple[Ledger, Stubber]:
+    """A ledger whose next claim is cancelled for these reasons, one for each item."""
+    client = boto3.client(
+        "dynamodb", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
+    )
+    stub = Stubber(client)
+    stub.add_response("get_item", {})
+    stub.add_client_error(
+        "transact_write_items",
+        "TransactionCanceledException",
+        modeled_fields={"CancellationReasons": [{"Code": reason} for reason in reasons]},
+    )
+    stub.add_response("get_item", {})
+    stub.activate()
+    return Ledger(client, "t"), stub
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        (("TransactionConflict", "None"), "busy: TransactionConflict$"),
+        (("None", "ThrottlingError"), "busy: ThrottlingError$"),
+        (("ThrottlingError", "TransactionConflict"), "busy: ThrottlingError, TransactionConflict$"),
+    ],
+)
+def test_a_ledger_that_is_busy_is_tried_again(reasons: tuple[str, str], said: str) -> None:
+    book, _ = cancelled(*reasons)
+    with pytest.raises(TransientError, match=said):
+        book.claim(claim("l11.example"), NOW)
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [("ConditionalCheckFailed", "None"), ("ConditionalCheckFailed", "TransactionConflict")],
+)
+def test_a_condition_that_failed_is_a_refusal(reasons: tuple[str, ...]) -> None:
+    book, stub = cancelled(*reasons)
+    with pytest.raises(ConcurrentChangeError, match="new1"):
+        book.claim(claim("l12.example"), NOW)
+    stub.assert_no_pending_responses()
+
+
+def test_an_execution_that_step_functions_is_too_busy_to_show_is_not_called_alive(
+    lab: Lab,
+) -> None:
+    """Nor dead: the workflow asks again."""
+
+    class Busy:
+        def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, executionArn)
+
+    ledger(lab).claim(claim("l13.example"), NOW)
+    table = lab.stack_outputs["LedgerTableName"]
+    book = Ledger(lab.client("dynamodb"), table, cast("Any", Busy()))
+    with pytest.raises(ClientError, match="Throttling"):
+        book.claim(claim("l13.example", OTHER, new_id="new2"), NOW)
+    assert book.domain("l13.example")["holder"] == ME
 
 
 def test_the_longest_function_is_as_long_as_the_template_says() -> None:
