@@ -148,8 +148,8 @@ def test_a_record_that_changed_after_the_plan(lab: Lab, domain: str, *, removed:
         changed="policy",
         since="nothing",
     )
-    # It has not: somebody has changed or removed it.
-    assert "the record still has the old id" not in text
+    # Nothing is said of the id as it is: somebody has changed or removed it.
+    assert "the policy says none, but this run did not change the id." in text
     assert txt_values(lab, domain) == ([] if removed else [f'"{RECORD_BY_HAND}"'])
 
 

@@ -25,7 +25,7 @@ def test_an_input_that_is_no_object(lab: Lab, event: object, kind: str) -> None:
     assert (run.status, run.error) == ("FAILED", "InvalidRequestError")
     assert run.states == REFUSED
     assert run.cause is not None
-    assert run.cause.startswith("MTA-STS is still on for an unnamed domain")
+    assert run.cause.startswith("MTA-STS is still on or off for an unnamed domain as it was")
     assert f"it is {kind}." in run.cause
     assert '{"domain": "solarmora.com", "method": "none-policy"}' in run.cause
     assert "\nChanged: nothing.\n" in run.cause
@@ -88,7 +88,7 @@ def test_a_domain_that_is_none(lab: Lab, asked: object, problem: str) -> None:
     assert (run.status, run.error) == ("FAILED", "InvalidRequestError")
     assert run.states == REFUSED
     assert run.cause is not None
-    assert run.cause.startswith("MTA-STS is still on for ")
+    assert run.cause.startswith("MTA-STS is still on or off for ")
     assert problem in run.cause
     assert "method" not in only_line(run.cause, problem).partition("An example")[0]
 

@@ -27,6 +27,7 @@ class Functions:
             for name, state in states.items()
             if state["Type"] == "Task" and "lambda" in state["Resource"]
         }
+        self.settings = states["Plan Change"]["Arguments"]["Payload"]["settings"]
 
     def call(self, state: str, payload: dict[str, Any]) -> Any:
         answer = self._lambda.invoke(FunctionName=self._arns[state], Payload=json.dumps(payload))
@@ -51,7 +52,8 @@ REQUEST = {"domain": DOMAIN, "method": "none-policy"}
 
 @pytest.fixture(scope="module")
 def plan(functions: Functions) -> Any:
-    made = functions.call("Plan Change", {"request": REQUEST, "execution": EXECUTION})
+    event = {"request": REQUEST, "execution": EXECUTION, "settings": functions.settings}
+    made = functions.call("Plan Change", event)
     functions.call("Claim Domain", {"plan": made, "request": REQUEST, "execution": EXECUTION})
     return made
 
@@ -71,15 +73,19 @@ def test_publishing_twice_makes_one_version(functions: Functions, plan: Any, lab
 
 def test_purging_twice_makes_one_invalidation(functions: Functions, plan: Any, lab: Lab) -> None:
     published = functions.call("Publish Policy", {"plan": plan})
-    event = {"plan": plan, "published": published, "since": "2026-11-24T04:05:06Z"}
+    since = published["published_at"]
+    event = {"plan": plan, "published": published, "since": since, "caches": None}
     lab.hold_invalidations(DOMAIN)
-    event["since"] = published["published_at"]
     first = functions.call("Purge CDN", event)
-    second = functions.call("Purge CDN", event)
+    second = functions.call("Purge CDN", event | {"caches": first})
     assert first["status"] == second["status"]
     assert "InProgress" in first["status"]
+    assert not second["ready"]
     lab.heal(DOMAIN)
-    assert functions.call("Purge CDN", event)["ready"]
+    completed = functions.call("Purge CDN", event | {"caches": second})
+    assert "Completed" in completed["status"]
+    later = functions.call("Purge CDN", event | {"caches": completed})
+    assert later["completed_at"] == completed["completed_at"]
     distribution = plan["policy"]["distribution_id"]
     listed = lab.client("cloudfront").list_invalidations(DistributionId=distribution)[
         "InvalidationList"

@@ -11,6 +11,8 @@ from local.lab import Lab
 from local.runs import Run
 
 STILL_ON, HALF = "MTA-STS is still on", "half changed"
+# A run that ends before it has a plan has not seen whether MTA-STS was on.
+STILL_AS_BEFORE = "MTA-STS is still on or off"
 PATIENCE = 60  # seconds; nothing here takes long, but the machine may be busy
 
 
@@ -139,7 +141,7 @@ def check_failure(
     error: str,
     before: Snapshot,
     *told: str,
-    state: str = STILL_ON,
+    state: str = "",
     changed: str = "nothing",
     since: str | None = None,
     held_by: str = "",
@@ -147,16 +149,20 @@ def check_failure(
     """Assert all that holds for every failed run, and return its text.
 
     It ended in Fail with the name ERROR, after its failure was recorded and announced. Its text
-    begins with the domain's state, goes on to the risk and to what to do, holds every TOLD, and
-    says what the run CHANGED; that is what has changed since BEFORE, and nothing else has. (SINCE is
-    what has changed where BEFORE was taken in the middle of the run.) The domain is held by nobody
-    any more, or still by another execution.
+    begins with the domain's STATE (by default: still on, or as before where there was no plan yet),
+    goes on to the risk and to what to do, holds every TOLD, and says what the run CHANGED; that is
+    what has changed since BEFORE, and nothing else has. (SINCE is what has changed where BEFORE was
+    taken in the middle of the run.) The domain is held by nobody any more, or still by another
+    execution.
     """
     assert (run.status, run.error) == ("FAILED", error), run.cause
     assert run.states[-3:] == ["Record Failure", "Notify Failure", "Failed"]
     text = run.cause or ""
     first = text.partition("\n")[0]
+    unplanned = run.states[-4] == "Plan Change"
+    state = state or (STILL_AS_BEFORE if unplanned else STILL_ON)
     assert first.startswith(f"{state} for {before.domain}"), text
+    assert ("as it was before: this run changed nothing" in first) == unplanned, text
     assert 0 < first.find("Mail is not at risk") < first.find("Next: "), text
     for words in told:
         assert words in text, f"{words!r} is not in: {text}"
