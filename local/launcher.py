@@ -30,7 +30,7 @@ from xml.etree import ElementTree as ET
 HOLD = "MTA_STS_LAB_HOLD"
 # The folder to take away when the parent is gone.
 REMOVE = "MTA_STS_LAB_REMOVE"
-# Parts an exception's class from its message on the way out of a worker process.
+# Names an exception in a worker's answer; no handler's own result has it.
 MARK = "\N{NULL}"
 
 
@@ -71,27 +71,43 @@ def put(module: str, name: str, replacement: object) -> None:
     setattr(importlib.import_module(module), name, replacement)
 
 
-def mend_exception_names() -> None:
-    """Give the state machine the class name of a Python exception, as Lambda does (errorType).
+def mend_exceptions() -> None:
+    """Hand a Python exception to the state machine as Lambda does: by its class, from a worker that lives on.
 
-    ministack says `Runtime.HandlerError` for every one, so that no Catch or Retry would match.
+    ministack says `Runtime.HandlerError` for every one, so that no Catch or Retry would match, and
+    ends the worker, so that whatever comes after a refusal starts cold. On AWS an execution
+    environment outlives what its handler raises ("Understanding the Lambda execution environment
+    lifecycle"): only a crash or a timeout ends it, and those ministack still sees as such.
+
+    So the worker answers that all went well, with the exception as its result, which is taken out
+    of the answer here.
     """
     runtime, service = "ministack.core.lambda_runtime", "ministack.services.lambda_svc"
     script = part(runtime, "_PYTHON_WORKER_SCRIPT")
-    says = '"error": str(e), "trace"'
-    shall_say = f'"error": type(e).__name__ + {MARK!r} + str(e), "trace"'
+    says = '{"status": "error", "error": str(e), "trace": traceback.format_exc()}'
+    raised = f"{{{MARK!r}: [type(e).__name__, str(e), traceback.format_exc()]}}"
     if script.count(says) != 1:
         refuse("the worker's answer to an exception")
     execute = function(service, "_execute_function_warm", "func", "event", "request_id")
 
-    def named(func: Any, event: Any, request_id: str) -> Any:
-        result = execute(func, event, request_id)
-        if result.get("error") and MARK in (body := result["body"])["errorMessage"]:
-            body["errorType"], _, body["errorMessage"] = body["errorMessage"].partition(MARK)
-        return result
+    def told(func: Any, event: Any, request_id: str) -> Any:
+        answer = execute(func, event, request_id)
+        body = answer.get("body")
+        if not isinstance(body, dict) or MARK not in body:
+            return answer
+        name, message, trace = body[MARK]
+        return {
+            "body": {"errorMessage": message, "errorType": name},
+            "error": True,
+            "log": "\n".join(filter(None, [answer.get("log"), trace])),
+        }
 
-    put(runtime, "_PYTHON_WORKER_SCRIPT", script.replace(says, shall_say))
-    put(service, "_execute_function_warm", named)
+    put(
+        runtime,
+        "_PYTHON_WORKER_SCRIPT",
+        script.replace(says, f'{{"status": "ok", "result": {raised}}}'),
+    )
+    put(service, "_execute_function_warm", told)
 
 
 def mend_route53_authorisation() -> None:
@@ -195,7 +211,7 @@ def main(kind: str, *arguments: str) -> None:
         runpy.run_module("samcli", run_name="__main__", alter_sys=True)
         return
     hold = Path(os.environ.pop(HOLD))
-    mend_exception_names()
+    mend_exceptions()
     mend_route53_authorisation()
     mend_invalidations(hold)
     serve(int(arguments[0]))

@@ -154,6 +154,36 @@ def test_an_exceptions_class_and_message_reach_the_state_machine(emulator: Emula
     }
 
 
+def test_a_worker_outlives_an_exception_that_it_raises(emulator: Emulator) -> None:
+    function(
+        emulator,
+        "stubborn",
+        """
+        calls = []
+
+        def handler(event, context):
+            calls.append(event)
+            if event == "crash":
+                raise SystemExit
+            raise LookupError(f"call {len(calls)}")
+        """,
+    )
+
+    def told(event: str) -> dict[str, str]:
+        answer = emulator.client("lambda").invoke(
+            FunctionName="stubborn", Payload=json.dumps(event)
+        )
+        assert answer["FunctionError"] == "Unhandled"
+        return dict(json.load(answer["Payload"]))
+
+    # Its memory stays, as that of an execution environment does on AWS …
+    for number in (1, 2, 3):
+        assert told("raise") == {"errorType": "LookupError", "errorMessage": f"call {number}"}
+    # … unless the process itself ends.
+    assert told("crash")["errorType"] != "LookupError"
+    assert told("raise")["errorMessage"] == "call 1"
+
+
 def test_a_function_has_nothing_but_its_role(emulator: Emulator) -> None:
     function(
         emulator,
