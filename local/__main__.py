@@ -3,50 +3,109 @@
 python -m local up
 python -m local run events/none-policy.json
 python -m local demo --method none-policy --fault stale-cdn
+
+Standard output holds JSON and nothing else, for programs; what people read goes to standard error.
+`run` ends with 0 when the execution succeeded, 1 when it did not, 2 when it could not be run.
 """
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
 import threading
 from pathlib import Path
-from types import FrameType
 
 import idna
 
+from local.ending import BROKEN, STOPPED, ended
 from local.lab import Lab
-from local.sample import DOMAIN, POLICY, RECORD
+from local.runs import Run
+from local.sample import DOMAIN, POLICY, RECORD, well_formed
+from local.screen import Screen
+from local.watch import comments_of, watch
+
+STARTING = "Starting AWS, DNS, web and senders, and deploying the template"
+
+
+class EventFileError(Exception):
+    """An event file cannot be used; the message says why, and where in it."""
 
 
 def up(dns_port: int, https_port: int) -> int:
     """Keep a lab running until it is told to end; print one JSON object once it is there."""
-    ended = threading.Event()
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        ended.set()
-
+    # SIGINT as well: a shell lets what it starts in the background ignore it.
     for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, end)
-    with Lab(dns_port, https_port) as lab:
-        lab.add_domain(DOMAIN, policies=[POLICY], record=[RECORD])
-        print(json.dumps(lab.describe(), indent=2), flush=True)
-        ended.wait()
+        signal.signal(each, signal.default_int_handler)
+    screen = Screen(sys.stderr)
+    with contextlib.ExitStack() as stack:
+        with screen.working(STARTING):
+            lab = stack.enter_context(Lab(dns_port, https_port))
+        with screen.working(f"Setting {DOMAIN} up, until everybody holds its policy"):
+            lab.add_domain(DOMAIN, policies=[POLICY], record=[RECORD])
+        with contextlib.suppress(KeyboardInterrupt):
+            print(json.dumps(lab.describe(), indent=2), flush=True)
+            screen.say("It runs until Ctrl-C.")
+            threading.Event().wait()
+    print(f"\n{STOPPED}", file=sys.stderr)
     return 0
 
 
 def run(file: Path, timeout: float) -> int:
     """Run one event in a lab of its own, with its domain set up; 0 only if it succeeded."""
-    event = json.loads(file.read_text())
-    with Lab() as lab:
+    try:
+        event = _read(file)
+    except EventFileError as error:
+        print(f"{file}: {error}", file=sys.stderr)
+        return BROKEN
+    screen = Screen(sys.stderr)
+    with contextlib.ExitStack() as stack:
+        with screen.working(STARTING):
+            lab = stack.enter_context(Lab())
         if domain := _domain_of(event):
-            lab.add_domain(domain, policies=[POLICY], record=[RECORD])
-        execution = lab.run(event, timeout)
-        if execution.status == "SUCCEEDED":
-            print(json.dumps(execution.output, indent=2, ensure_ascii=False))
-            return 0
-        print(f"{execution.status} {execution.error}: {execution.cause}", file=sys.stderr)
-        return 1
+            policies = [] if _creates_policy(event) else [well_formed(domain)]
+            held = "without a policy" if not policies else "until everybody holds its policy"
+            with screen.working(f"Setting {domain} up, {held}"):
+                lab.add_domain(domain, policies=policies, record=[RECORD])
+        execution = lab.start(event)
+        watch(screen, execution, comments_of(lab), timeout)
+        return _tell(screen, execution)
+
+
+def _tell(screen: Screen, execution: Run) -> int:
+    """Print the output as JSON, and last what a person reads; return the exit status."""
+    if execution.status == "SUCCEEDED":
+        output = execution.output
+        print(json.dumps(output, indent=2, ensure_ascii=False), flush=True)
+        screen.blank()
+        screen.message(output.get("text") or output["summary"])
+        return 0
+    screen.blank()
+    screen.say((f"{execution.status}: {execution.error}", "bold red"))
+    screen.message(execution.cause or "no cause was given")
+    return 1
+
+
+def _read(file: Path) -> object:
+    """Return what an event file holds; a byte order mark, as some editors write it, is no part of it."""
+    try:
+        text = file.read_text("utf-8-sig")
+    except OSError as error:
+        raise EventFileError(f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise EventFileError(f"is not UTF-8: byte {error.start + 1}") from error
+    if not text.strip():
+        raise EventFileError("is empty")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise EventFileError(f"is not JSON: {where}: {error.msg}") from error
+
+
+def _creates_policy(event: object) -> bool:
+    """Tell whether an event is for a domain without a policy object."""
+    return isinstance(event, dict) and event.get("create_policy") is True
 
 
 def _domain_of(event: object) -> str | None:
@@ -63,7 +122,7 @@ def _domain_of(event: object) -> str | None:
 def main(arguments: list[str]) -> int:
     """Run one command and return its exit status."""
     if arguments[:1] == ["demo"]:
-        from local import demo  # noqa: PLC0415 - it draws on a terminal, which the others do not
+        from local import demo  # noqa: PLC0415 - what it alone needs is loaded for it alone
 
         return demo.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
@@ -78,8 +137,8 @@ def main(arguments: list[str]) -> int:
     commands.add_parser("demo", help="show the whole of it", add_help=False)
     given = parser.parse_args(arguments)
     if given.command == "up":
-        return up(given.dns_port, given.https_port)
-    return run(given.event, given.timeout)
+        return ended(lambda: up(given.dns_port, given.https_port), interrupted=BROKEN)
+    return ended(lambda: run(given.event, given.timeout), interrupted=BROKEN)
 
 
 if __name__ == "__main__":

@@ -7,24 +7,20 @@ The exit status is 0 when MTA-STS is off and confirmed, 1 when it is not, 2 when
 
 import argparse
 import contextlib
-import json
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-
-from rich.console import RenderableType
-from rich.spinner import Spinner
 
 from local import progress, report
 from local.account import NAME_SERVERS
+from local.ending import ended
 from local.lab import Lab
-from local.progress import Line, Step
 from local.report import Delivered
 from local.runs import Run
 from local.sample import DOMAIN, POLICY, RECORD
-from local.screen import Screen, line, seconds
+from local.screen import Screen
+from local.watch import comments_of, watch
 from local.world.senders import ConformingSender, Network, Sender
 
 TTL_SECONDS, CDN_SECONDS = 5, 3600
@@ -51,9 +47,9 @@ FAULTS: dict[str, tuple[str, Callable[[Lab], None]]] = {
 }
 # Nobody wants to look at something broken for long.
 FAULT_DEADLINE_SECONDS = 12
-RUN_SECONDS, POLL_SECONDS = 120, 0.25
+RUN_SECONDS = 120
 
-OFF, NOT_OFF, BROKEN, INTERRUPTED = 0, 1, 2, 130
+OFF, NOT_OFF = 0, 1
 
 
 def main(arguments: list[str]) -> int:
@@ -66,18 +62,7 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(AttributeError):  # a stream that is none of the system's
         # Where UTF-8 is not spoken a question mark is better than no evidence.
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] # see above
-    try:
-        return show(Screen(), given.method, given.fault)
-    except KeyboardInterrupt:
-        print("\nStopped; nothing is left of the lab.", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # whoever was reading has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN
-    except Exception as error:  # noqa: BLE001 - whatever broke, one line says so
-        told = " ".join(str(error).split())
-        print(f"The lab failed: {type(error).__name__}: {told}", file=sys.stderr)
-        return BROKEN
+    return ended(lambda: show(Screen(), given.method, given.fault))
 
 
 def show(screen: Screen, method: str, fault: str | None) -> int:
@@ -127,7 +112,7 @@ def _show_change(screen: Screen, lab: Lab, method: str, fault: str | None) -> in
         screen.say(("! ", "yellow"), ("Fault: ", "bold yellow"), words)
         screen.blank()
     run = lab.start(event)
-    watch(screen, run, _comments(lab), RUN_SECONDS)
+    watch(screen, run, comments_of(lab), RUN_SECONDS)
     return _show_outcome(screen, run, people)
 
 
@@ -188,86 +173,6 @@ def _deliveries(people: Sequence[tuple[str, Sender]]) -> list[Delivered]:
         until = held.expires_at if held and new.mode == "enforce" else None
         told.append(Delivered(name, {NEW_MX: new.outcome, OLD_MX: old.outcome}, new.reason, until))
     return told
-
-
-# --- live progress
-
-
-def _comments(lab: Lab) -> dict[str, str]:
-    machine = lab.client("stepfunctions").describe_state_machine(
-        stateMachineArn=lab.stack_outputs["StateMachineArn"]
-    )
-    return progress.comments(json.loads(machine["definition"]))
-
-
-def watch(screen: Screen, run: Run, comments: Mapping[str, str], timeout: float) -> None:
-    """Show the states of a run as they come, until it has ended; TimeoutError after so many seconds.
-
-    `comments` say of each state what it is for, which is shown while it lasts.
-    """
-    deadline, visits = time.monotonic() + timeout, progress.steps(run.history)
-    told: set[tuple[int, str]] = set()  # in plain form: beginnings and ends that are printed
-    settled = 0  # on a terminal: states that are printed for good
-    with screen.live(lambda: [_drawn(each, comments) for each in progress.lines(visits)[settled:]]):
-        while True:
-            ended = run.status != "RUNNING"
-            visits = progress.steps(run.history)
-            if screen.plain:
-                _tell(screen, visits, told, comments)
-            else:
-                merged = progress.lines(visits)
-                ready = len(merged) if ended else max(settled, progress.settled(merged))
-                screen.steps([_drawn(each, comments) for each in merged[settled:ready]])
-                settled = ready
-            if ended:
-                return
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the run has not ended after {timeout} s: {run.arn}")
-            time.sleep(POLL_SECONDS)
-
-
-def _mark(step: Step) -> tuple[str, str]:
-    return ("✗", "bold red") if step.failed else ("·", "yellow") if step.pending else ("✓", "green")
-
-
-def _drawn(each: Line, comments: Mapping[str, str]) -> list[RenderableType]:
-    step, now = each.latest, _now()
-    mark = line(_mark(step)) if step.ended else Spinner("dots", style="cyan")
-    found = step.found
-    if step.ended is None:
-        found = found or comments.get(step.name, "")
-    if step.kind == "Wait" and step.found:
-        found = ""  # within a loop the check has just said what is missing
-    told = [f"{each.visits} times" if each.visits > 1 else "", _wait(step, now), found]
-    style = "red" if step.failed else "dim" if step.ended else ""
-    words = line(("; ".join(filter(None, told)), style))
-    return [mark, line(step.name), line((seconds(each.lasted(now)), "dim")), words]
-
-
-def _wait(step: Step, now: datetime) -> str:
-    if step.until is None:
-        return ""
-    left = max((step.until - (step.started if step.ended else now)).total_seconds(), 0)
-    return f"until {step.until:%H:%M:%S}Z ({left:.0f} s)"
-
-
-def _tell(
-    screen: Screen, visits: Sequence[Step], told: set[tuple[int, str]], comments: Mapping[str, str]
-) -> None:
-    """Print which Waits have begun and which states have ended, unless they are among `told`."""
-    for number, step in enumerate(visits):
-        if step.kind == "Wait" and (number, "began") not in told:
-            told.add((number, "began"))
-            # Within a loop the check has just said why.
-            why = "" if step.found else f": {comments.get(step.name, '')}"
-            awaited = f"{step.name} {_wait(step, step.started)}{why}"
-            screen.say(f"{step.started:%H:%M:%S}Z  … {awaited}")
-        in_loop = step.kind == "Wait" and step.found
-        if step.ended is not None and not in_loop and (number, "ended") not in told:
-            told.add((number, "ended"))
-            found = f": {step.found}" if step.found else ""
-            took = seconds(step.lasted(step.ended))
-            screen.say(f"{step.ended:%H:%M:%S}Z  {_mark(step)[0]} {step.name}, {took}{found}")
 
 
 def _now() -> datetime:

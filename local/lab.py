@@ -58,6 +58,7 @@ class Lab:
         if not 1 <= name_servers <= len(NAME_SERVERS):
             raise ValueError(f"name_servers must be 1 to {len(NAME_SERVERS)}, not {name_servers}")
         self._clients: dict[str, Any] = {}
+        self._domains: list[str] = []
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
             self._start(stack, dns_port, https_port, name_servers, resolvers)
@@ -168,6 +169,7 @@ class Lab:
     def describe(self) -> dict[str, Any]:
         """Return all that another program needs for working with this lab, as plain JSON."""
         return {
+            "domains": self._domains,
             "endpoint_url": self.endpoint_url,
             "stack_outputs": self.stack_outputs,
             "name_servers": [f"{address}:{port}" for address, port in self.name_servers],
@@ -214,6 +216,7 @@ class Lab:
         ipv6 = [address for address in self.policy_hosts.addresses if ":" in address]
         self.hosts.set(f"mta-sts.{domain}", ipv4=ipv4, ipv6=ipv6, ttl=ttl)
         self.warm(domain)
+        self._domains.append(domain)
 
     def warm(self, domain: str) -> None:
         """Let every resolver, every edge of the CDN and every sender take in the present state."""

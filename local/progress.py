@@ -117,6 +117,55 @@ def settled(merged: Sequence[Line]) -> int:
     return min(latest, next(running, latest))
 
 
+@dataclass(frozen=True)
+class Telling:
+    """Something to be told once: that a Wait begins (`begins`), or that a state has ended.
+
+    `looks` visits are told in one, from `since` on; `step` is the last of them. `key` names it.
+    """
+
+    key: tuple[int, str]
+    step: Step
+    since: datetime
+    begins: bool = False
+    looks: int = 1
+
+
+def tellings(visits: Sequence[Step], *, over: bool) -> list[Telling]:
+    """Return what there is to tell line by line: each loop's first look that found nothing, then its end.
+
+    The looks between are told in one, once something else comes or all is `over`, so that nothing
+    that was told is taken back.
+    """
+    told: list[Telling] = []
+    loop = ""  # the check whose first look is told, and
+    held: list[int] = []  # its later ones
+    for number, step in enumerate(visits):
+        if step.kind == "Wait":
+            if not step.found:
+                told += _in_one(held, visits)
+                loop, held = "", []
+            if not held:
+                told.append(Telling((number, "began"), step, step.started, begins=True))
+            if step.ended is not None and not step.found:
+                told.append(Telling((number, "ended"), step, step.started))
+        elif step.pending and step.name == loop:
+            held.append(number)
+        elif step.ended is not None or step.name != loop:
+            told += _in_one(held, visits)
+            loop, held = step.name if step.pending else "", []
+            if step.ended is not None:
+                told.append(Telling((number, "ended"), step, step.started))
+    return told + (_in_one(held, visits) if over else [])
+
+
+def _in_one(held: Sequence[int], visits: Sequence[Step]) -> list[Telling]:
+    if not held:
+        return []
+    first, last = visits[held[0]], visits[held[-1]]
+    return [Telling((held[0], "ended"), last, first.started, looks=len(held))]
+
+
 def waits_until(data: Any, entered: datetime) -> datetime | None:
     """Return when a Wait ends, from its input: the pause that a check asked for, else old answers' end."""
     checks = [
@@ -182,13 +231,20 @@ def _is_ready(output: Any) -> bool:
 
 
 def last_checks(history: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the latest result of each check, as `evidence` of an output has them: record, policy."""
+    """Return the latest result of each check, as `evidence` of an output has them: record, policy.
+
+    One of before the policy was written says so: it has `before_write`, which is true.
+    """
     seen: dict[str, Any] = {}
+    before = {"before_write": True}
     for event in history:
-        output = parsed((event.get("stateExitedEventDetails") or {}).get("output"))
+        exited = event.get("stateExitedEventDetails") or {}
+        output = parsed(exited.get("output"))
+        if isinstance(output, dict) and "published_at" in output:
+            before = {}
         for each in output if isinstance(output, list) else [output]:
             if isinstance(each, dict) and "agreeing" in each:
-                seen["policy" if "host" in each else "record"] = each
+                seen["policy" if "host" in each else "record"] = {**each, **before}
     return seen
 
 

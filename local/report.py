@@ -21,7 +21,7 @@ SHORT_DIGEST = 12
 
 
 def plan(screen: Screen, planned: Mapping[str, Any], now: datetime) -> None:
-    """Show what a run would do: summary, policy and record before and after, steps, warnings."""
+    """Show what a run would do: summary, both before and after, steps, warnings, what it comes to."""
     screen.heading("The plan")
     screen.say((readable_times(planned["summary"], now), "bold"))
     policy, record = planned["policy"], planned["record"]
@@ -36,6 +36,10 @@ def plan(screen: Screen, planned: Mapping[str, Any], now: datetime) -> None:
         [[line((f"{n}.", FAINT)), line(step)] for n, step in enumerate(planned["steps"], 1)]
     )
     _warnings(screen, planned["warnings"])
+    if expected := planned.get("expected"):
+        screen.blank()
+        screen.say(("If it were run now", "bold cyan"))
+        _named(screen, expected, now)
 
 
 def _policy_diff(screen: Screen, policy: Mapping[str, Any]) -> None:
@@ -128,10 +132,14 @@ def evidence(screen: Screen, title: str, checks: Mapping[str, Any], now: datetim
         screen.say(("Record", "bold"), (_seen(record, now), FAINT))
         rows = [_record_row(*each) for each in _judged(record)]
         screen.table(rows, header=["  server", "address", "answer", "TTL"])
+        if record.get("cached"):
+            screen.say(CACHED, (" may still hold the old answer", FAINT))
     if len(checks) > 1:
         screen.blank()
     if policy := checks.get("policy"):
-        screen.say(("Policy ", "bold"), policy["host"], (_seen(policy, now), FAINT))
+        # So that a ✓ of then is not taken for one of now.
+        when = ", before the write" if policy.get("before_write") else ""
+        screen.say(("Policy ", "bold"), policy["host"], when, (_seen(policy, now), FAINT))
         screen.table([_policy_row(screen, *each) for each in _judged(policy)])
 
 
@@ -196,13 +204,10 @@ _QUESTIONS = {
 }
 _NAMES = {
     "senders_that_reread_the_record": "senders that read the record again",
-    "every_sender": "every sender",
+    "every_sender_by_what_is_known": "every sender, by what is known",
     "from": "may change",
-    "who_does_not_conform": "senders that do not conform",
     "without_overlap_from": "without overlap",
-    "better_for_a_plain_move": "better for a plain move",
-    "mail_at_risk": "mail at risk",
-    "history_gap": "gap in the history",
+    "mx_without_overlap_from": "MX may change without overlap",
 }
 # What somebody in a hurry reads, beside the times.
 _FIRST = {"answer", "state", "next"}
@@ -215,13 +220,20 @@ def answers(screen: Screen, output: Mapping[str, Any], now: datetime) -> None:
         if number:
             screen.blank()
         screen.say((_QUESTIONS.get(question, question.replace("_", " ")), "bold cyan"))
-        screen.fields(
-            [
-                (_NAMES.get(name, name.replace("_", " ")), _value(value, now, bold=name in _FIRST))
-                for name, value in told.items()
-                if value not in ("", None, [])
-            ]
-        )
+        _named(screen, told, now)
+
+
+def _named(screen: Screen, told: Mapping[str, Any], now: datetime) -> None:
+    """Show values by their names, a date that is known for sure once only."""
+    known = "every_sender_by_what_is_known"
+    screen.fields(
+        [
+            (_NAMES.get(name, name.replace("_", " ")), _value(value, now, bold=name in _FIRST))
+            for name, value in told.items()
+            if value not in ("", None, [])
+            and not (name == known and value == told.get("every_sender"))
+        ]
+    )
 
 
 def _value(value: Any, now: datetime, *, bold: bool) -> Text:

@@ -1,5 +1,6 @@
 """The lab as a whole: two side by side, nothing left behind, nothing reached beyond this machine."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,8 +8,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,9 +51,15 @@ def processes_with(word: str) -> list[str]:
     return found
 
 
-def test_a_lab_that_is_killed_leaves_no_process_no_port_and_no_file() -> None:
+@contextlib.contextmanager
+def lab_of_its_own() -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Run `up`; give the process and what it prints."""
     with subprocess.Popen(
-        [sys.executable, "-m", "local", "up"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "local", "up"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as lab:
         assert lab.stdout is not None
         described = ""
@@ -59,23 +67,49 @@ def test_a_lab_that_is_killed_leaves_no_process_no_port_and_no_file() -> None:
             line = lab.stdout.readline()
             assert line, "the lab ended by itself"
             described += line
-        found = json.loads(described)
-        folder = Path(found["ca_file"]).parent
-        endpoint = found["endpoint_url"].removeprefix("http://")
-        places = [endpoint, *found["name_servers"], *found["resolvers"]]
-        ports = [(host, int(port)) for host, _, port in (each.partition(":") for each in places)]
-        ports += [(address, found["https_port"]) for address in found["policy_hosts"]]
-        # A function's process must be there, or its end would prove nothing.
-        start_and_forget(found)
-        assert until(lambda: len(processes_with(str(folder))) > 1)
-        assert all(is_open(*each) for each in ports)
-        lab.send_signal(signal.SIGKILL)
-    assert until(lambda: not any(is_open(*each) for each in ports))
+        yield lab, json.loads(described)
+
+
+def ports_of(described: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return address and port of all that a lab says it listens on."""
+    endpoint = described["endpoint_url"].removeprefix("http://")
+    places = [endpoint, *described["name_servers"], *described["resolvers"]]
+    ports = [(host, int(port)) for host, _, port in (each.partition(":") for each in places)]
+    return ports + [(address, described["https_port"]) for address in described["policy_hosts"]]
+
+
+def assert_nothing_is_left(described: Mapping[str, Any]) -> None:
+    folder = Path(described["ca_file"]).parent
+    assert until(lambda: not any(is_open(*each) for each in ports_of(described)))
     assert until(lambda: processes_with(str(folder)) == [])
     assert not folder.exists()
 
 
-def start_and_forget(described: dict[str, dict[str, str]]) -> None:
+def test_a_lab_that_is_killed_leaves_no_process_no_port_and_no_file() -> None:
+    with lab_of_its_own() as (process, described):
+        # A function's process must be there, or its end would prove nothing.
+        start_and_forget(described)
+        folder = Path(described["ca_file"]).parent
+        assert until(lambda: len(processes_with(str(folder))) > 1)
+        assert all(is_open(*each) for each in ports_of(described))
+        process.send_signal(signal.SIGKILL)
+    assert_nothing_is_left(described)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_lab_that_is_told_to_end_says_so_and_leaves_nothing(ending: signal.Signals) -> None:
+    with lab_of_its_own() as (process, described):
+        assert described["domains"] == ["solarmora.com"]
+        process.send_signal(ending)
+        rest, told = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert rest == ""  # the JSON is all of standard output
+    assert told.lstrip().startswith("Starting AWS")
+    assert told.endswith("\nStopped; nothing is left of the lab.\n")
+    assert_nothing_is_left(described)
+
+
+def start_and_forget(described: Mapping[str, Any]) -> None:
     """Start an execution from outside, with nothing but what `up` prints."""
     script = (
         "import boto3, sys; boto3.client('stepfunctions').start_execution("

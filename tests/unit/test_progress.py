@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from local import progress
-from tests.unit.demo_cases import GONE_AT, LOOP, NOW, READY, history
+from tests.unit.demo_cases import GONE_AT, LOOP, NOW, PENDING, READY, history
 
 
 def test_states_are_told_with_times_findings_and_what_is_waited_for() -> None:
@@ -57,12 +57,20 @@ def test_a_caught_error_and_the_end_of_a_failed_run_are_told_as_failures() -> No
     assert all(each.ended for each in visits)
 
 
+HOST = {"host": "mta-sts.example", "agreeing": [], "laggards": []}
+WRITTEN = history((0, "Task", "StateExited", ("Publish", {"published_at": GONE_AT})))
+
+
 def test_the_latest_result_of_each_check_is_found_within_parallel_branches_too() -> None:
-    host = {"host": "mta-sts.example", "agreeing": [], "laggards": []}
-    checks = progress.last_checks(
-        [*LOOP, *history((9, "Parallel", "StateExited", ("Confirm", [READY, host])))]
-    )
-    assert checks == {"record": READY, "policy": host}
+    confirmed = history((9, "Parallel", "StateExited", ("Confirm", [READY, HOST])))
+    checks = progress.last_checks([*WRITTEN, *LOOP, *confirmed])
+    assert checks == {"record": READY, "policy": HOST}
+
+
+def test_a_check_of_before_the_write_says_so() -> None:
+    before = history((0, "Task", "StateExited", ("Check Host", HOST)))
+    checks = progress.last_checks([*before, *WRITTEN, *LOOP])
+    assert checks == {"record": READY, "policy": HOST | {"before_write": True}}
 
 
 def test_a_parallel_state_does_not_settle_before_its_branches() -> None:
@@ -75,3 +83,45 @@ def test_a_parallel_state_does_not_settle_before_its_branches() -> None:
         )
     )
     assert progress.settled(progress.lines(visits)) == 0
+
+
+def round_of(second: int, output: object) -> list[dict[str, object]]:
+    """Make one look of a loop, a second long, and the Wait of a second after it."""
+    return history(
+        (second, "Task", "StateEntered", ("Check", {})),
+        (second + 1, "Task", "StateExited", ("Check", output)),
+        (second + 1, "Wait", "StateEntered", ("Wait For", PENDING)),
+        (second + 2, "Wait", "StateExited", ("Wait For", PENDING)),
+    )
+
+
+def told(events: list[dict[str, object]], *, over: bool) -> list[tuple[str, int, float]]:
+    """Return of each telling which state, how many looks, and from which second on."""
+    tellings = progress.tellings(progress.steps(events), over=over)
+    assert len({each.key for each in tellings}) == len(tellings)
+    return [(each.step.name, each.looks, (each.since - NOW).total_seconds()) for each in tellings]
+
+
+def test_looks_that_find_nothing_are_told_by_the_first_and_then_in_one() -> None:
+    looks = [event for second in (0, 2, 4, 6) for event in round_of(second, PENDING)]
+    first = [("Check", 1, 0.0), ("Wait For", 1, 1.0)]
+    between = [("Check", 3, 2.0)]
+    assert told(looks, over=False) == first
+    assert told(looks, over=True) == first + between
+    # What is told stays told, in its place, whatever comes: the thing is there, …
+    there = looks + history(
+        (8, "Task", "StateEntered", ("Check", {})), (9, "Task", "StateExited", ("Check", READY))
+    )
+    assert told(there, over=False) == [*first, *between, ("Check", 1, 8.0)]
+    # … or the run goes elsewhere.
+    elsewhere = looks + history((8, "Task", "StateEntered", ("Record Failure", {})))
+    assert told(elsewhere, over=False) == first + between
+
+
+def test_a_look_that_finds_something_is_told_for_itself() -> None:
+    assert told(LOOP, over=True) == [
+        ("Check", 1, 0.0),
+        ("Wait For", 1, 1.0),
+        ("Check", 1, 3.0),
+        ("Wait Out TTL", 1, 3.5),
+    ]

@@ -89,9 +89,19 @@ def test_culprits_say_what_they_answered_and_what_was_expected() -> None:
 
 def test_a_resolver_that_keeps_the_old_answer_is_told_and_is_no_culprit() -> None:
     record = OUTPUT["evidence"]["record"] | {"agreeing": [], "cached": [LAGGING]}
-    line = line_with(evidence({"record": record}), LAGGING["address"], LAGGING["found"])
+    text = evidence({"record": record})
+    line = line_with(text, LAGGING["address"], LAGGING["found"])
     assert "~" in line
     assert "✗" not in line
+    assert text.count("\n  ~ may still hold the old answer\n") == 1
+    assert "may still" not in evidence(OUTPUT["evidence"])
+
+
+def test_a_check_of_before_the_write_is_not_taken_for_one_of_after_it() -> None:
+    policy = OUTPUT["evidence"]["policy"]
+    title = f"Policy {policy['host']}, before the write, seen from"
+    assert title in evidence({"policy": policy | {"before_write": True}})
+    assert "before the write" not in evidence({"policy": policy})
 
 
 @pytest.mark.parametrize(("check", "row"), [("record", UNASKED_SERVER), ("policy", UNASKED_HOST)])
@@ -132,6 +142,25 @@ def test_the_plan_shows_policy_and_record_before_and_after_and_each_step_and_war
     assert PLAN["summary"] in text
     for each in (*PLAN["steps"], *PLAN["warnings"]):
         line_with(text, each)
+
+
+def test_the_plan_says_once_what_it_would_come_to() -> None:
+    text = drawn(lambda screen: report.plan(screen, PLAN, NOW))
+    assert text.count("If it were run now") == 1
+    assert len(PLAN["expected"]) == 5
+    for value in PLAN["expected"].values():
+        said = moment(datetime.fromisoformat(value), NOW) if is_stamp(value) else value
+        assert said in text
+
+
+def test_a_date_that_is_certain_is_not_told_twice() -> None:
+    known, certain = "every_sender_by_what_is_known", "every_sender"
+    same = {known: OUTPUT["answers"]["off"][certain]}
+    told = OUTPUT | {"answers": {"off": OUTPUT["answers"]["off"] | same}}
+    text = drawn(lambda screen: report.answers(screen, told, NOW))
+    assert "every sender: " in text
+    assert "by what is known" not in text
+    assert "every sender, by what is known: " in drawn(lambda s: report.answers(s, OUTPUT, NOW))
 
 
 def test_a_policy_that_stays_is_shown_without_a_change() -> None:
