@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from local import demo, environments
-from mta_sts import errors, messages, request
+from mta_sts import errors, messages, policy, request
 from mta_sts.answers import Moments, answer, exposure
 from mta_sts.instants import stamp
 from mta_sts.outcome import succeeded
@@ -296,6 +296,14 @@ def test_retries_of_a_busy_aws_are_as_told() -> None:
     }
     assert attempts == {8}
     assert "eight more attempts" in told
+
+
+def test_limits_of_the_policy_host_are_as_told() -> None:
+    rows = named(tables(section("When a run fails"))[1])
+    source = (ROOT / "functions/verify_policy/app.py").read_text()
+    [most] = re.findall(r"^MOST_ADDRESSES = (\d+)", source, re.MULTILINE)
+    assert f"more than {most} addresses" in rows["PolicyNotServedError"]
+    assert f"larger than {policy.MAX_BODY // 1024} KiB" in rows["PolicyUnreadableError"]
 
 
 def test_longest_run_is_as_told() -> None:
