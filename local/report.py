@@ -202,12 +202,14 @@ _QUESTIONS = {
     "mx": "May the MX records or the mail servers change?",
     "trouble": "What state is the domain in, is mail at risk, what next?",
 }
+# Short, because they take the width of what stands beside them.
 _NAMES = {
-    "senders_that_reread_the_record": "senders that read the record again",
-    "every_sender_by_what_is_known": "every sender, by what is known",
+    "senders_that_reread_the_record": "senders that re-read",
+    "every_sender_by_what_is_known": "… by what is known",
+    "senders_that_do_not_conform": "non-conforming senders",
     "from": "may change",
     "without_overlap_from": "without overlap",
-    "mx_without_overlap_from": "MX may change without overlap",
+    "mx_without_overlap_from": "MX, without overlap",
 }
 # What somebody in a hurry reads, beside the times.
 _FIRST = {"answer", "state", "next"}

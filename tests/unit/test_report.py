@@ -159,8 +159,8 @@ def test_a_date_that_is_certain_is_not_told_twice() -> None:
     told = OUTPUT | {"answers": {"off": OUTPUT["answers"]["off"] | same}}
     text = drawn(lambda screen: report.answers(screen, told, NOW))
     assert "every sender: " in text
-    assert "by what is known" not in text
-    assert "every sender, by what is known: " in drawn(lambda s: report.answers(s, OUTPUT, NOW))
+    assert "… by what is known" not in text
+    assert "… by what is known: " in drawn(lambda s: report.answers(s, OUTPUT, NOW))
 
 
 def test_a_policy_that_stays_is_shown_without_a_change() -> None:
