@@ -24,7 +24,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
     The step ``host``, before any write, accepts the object as it is or was and raises
     PolicyNotServedError; ``served`` and ``confirm`` want the new bytes and raise
-    PropagationTimeoutError; ``confirm`` also PolicyNotServedError where an earlier policy came back.
+    PropagationTimeoutError; ``confirm`` also PolicyNotServedError where another policy was served.
     """
     plan, step = Plan.from_dict(event["plan"]), event["step"]
     check = _check(plan, Network.from_dict(plan.network), before=step == "host")
@@ -35,10 +35,10 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
             raise PolicyNotServedError(_refusal(plan, problems))
         _refuse_unknown_caches(plan, check)
         return check
-    if step == "confirm" and any(laggard.get("earlier") for laggard in check["laggards"]):
+    if step == "confirm" and any(laggard.get("policy") for laggard in check["laggards"]):
         # Who fetched in the meantime has the old policy under the new id, and keeps it until the next.
         raise PolicyNotServedError(
-            f"{plan.policy_url} served an earlier policy after the id was changed:\n{problems}\nA sender"
+            f"{plan.policy_url} served another policy after the id was changed:\n{problems}\nA sender"
             " that fetched it keeps it under the new id, and only another id ends that. Find out who put it"
             " back or which host is stale, mend that, and run again for a fresh id."
         )

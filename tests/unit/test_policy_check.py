@@ -81,9 +81,10 @@ def test_a_laggard_has_the_same_and_what_was_expected() -> None:
     result = judge(served(body=OLD))
     assert not result["ready"]
     (laggard,) = result["laggards"]
-    assert set(laggard) == {*agreeing, "expected"}
+    assert set(laggard) == {*agreeing, "expected", "policy"}
     assert laggard["expected"] == EXPECTED
-    assert laggard["found"] == f"other content (sha256 {OLD_SHA[:12]}…, {len(OLD)} bytes)"
+    said = f"other content (sha256 {OLD_SHA[:12]}…, {len(OLD)} bytes), a valid policy"
+    assert laggard["found"] == laggard["policy"] == said
     assert laggard["sha256"] == OLD_SHA
     json.dumps(result)
 
@@ -351,7 +352,8 @@ def test_lines_for_messages() -> None:
     stale = served(body=OLD, age=0, cache_control="max-age=300", x_cache="Hit from cloudfront")
     (laggard,) = judge(stale)["laggards"]
     assert describe(laggard) == (
-        f"192.0.2.1: other content (sha256 {OLD_SHA[:12]}…, {len(OLD)} bytes); expected {EXPECTED} "
+        f"192.0.2.1: other content (sha256 {OLD_SHA[:12]}…, {len(OLD)} bytes), a valid policy; expected "
+        f"{EXPECTED} "
         "(certificate until 2027-01-01T00:00:00Z, Age 0, Cache-Control max-age=300, "
         "X-Cache Hit from cloudfront)"
     )

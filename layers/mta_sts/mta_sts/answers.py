@@ -109,9 +109,10 @@ def answer(plan: Plan, left: Drain, now: datetime) -> dict[str, Any]:
 
 
 def expected(plan: Plan, now: datetime) -> dict[str, str]:
-    """Tell what a plan would come to if it were carried out at once, and nothing had to be waited for."""
-    then = now + timedelta(seconds=plan.record.wait_seconds)
-    left = exposure(plan, Moments(now, now, now, then, written=plan.policy.write), now)
+    """Tell what a plan would come to if it were carried out at once, with no wait but the known ones."""
+    fresh = now + timedelta(seconds=plan.policy.other_cache_seconds)
+    gone = fresh + timedelta(seconds=plan.record.wait_seconds)
+    left = exposure(plan, Moments(now, fresh, fresh, gone, written=plan.policy.write), now)
     return {
         "senders_that_reread_the_record": stamp(left.conforming_off_at),
         "every_sender": stamp(left.all_off_at),

@@ -74,8 +74,8 @@ def succeeded(
         "changed": "policy and record" if when.written else "record",
         "conforming_off_at": stamp(left.conforming_off_at),
         "rfc_off_at": stamp(left.rfc_off_at),
-        "all_off_at": stamp(left.all_off_at),
-        "known_off_at": stamp(left.known_off_at),
+        "all_off_at": answers["off"]["every_sender"],
+        "known_off_at": answers["off"]["every_sender_by_what_is_known"],
         "answers": answers,
         "exposures": [
             {

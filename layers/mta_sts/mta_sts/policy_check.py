@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from mta_sts.instants import stamp
-from mta_sts.policy import is_text_plain
+from mta_sts.policy import is_text_plain, read
 
 Outcome = Literal["answered", "no answer", "certificate", "not asked"]
 
@@ -70,7 +70,8 @@ def evaluate(
     ``accepted`` maps the SHA-256 (hex) of each acceptable body to its name in messages;
     ``accept_missing`` also accepts a status 403 or 404, where no policy has ever existed;
     ``media_types`` are accepted beside text/plain, where the object itself is stored with another.
-    ``earlier`` names, likewise, bodies that were the policy once: such a laggard has ``earlier`` too.
+    ``earlier`` names, likewise, bodies that were the policy once. A laggard that served one of those,
+    or any other valid policy, says which in ``policy``: a sender would have stored it.
     ``not_asked`` holds ``{"address", "reason"}`` of what the caller could not ask, with an empty
     address for a look-up of addresses that failed.
 
@@ -94,12 +95,10 @@ def evaluate(
         if label:
             agreeing.append(_entry(answer) | {"found": label})
         elif _counts(answer):
-            said = _found(answer, media_types)
-            entry = _entry(answer) | {"expected": expected, "found": said}
-            if said.startswith(_OTHER) and entry["sha256"] in (earlier or {}):
-                entry["earlier"] = (earlier or {})[entry["sha256"]]
-                digest = entry["sha256"][:_DIGEST_SHOWN]
-                entry["found"] = f"an earlier policy, {entry['earlier']} (sha256 {digest}…)"
+            entry = _entry(answer) | {"expected": expected, "found": _found(answer, media_types)}
+            another = _another_policy(answer, entry["found"], earlier or {})
+            if another:
+                entry |= {"policy": another, "found": another}
             laggards.append(entry)
         else:
             unasked.append({"address": answer.address, "reason": answer.detail})
@@ -179,6 +178,16 @@ def _no_ipv4(unasked: Iterable[Mapping[str, str]]) -> str:
     """Keep a host without IPv4 addresses apart from one whose addresses could not be looked up."""
     failures = "; ".join(entry["reason"] for entry in unasked if not entry["address"])
     return f"no IPv4 address of the policy host is known ({failures})" if failures else NO_IPV4
+
+
+def _another_policy(answer: Fetched, found: str, earlier: Mapping[str, str]) -> str:
+    """Name the policy in an answer that holds nothing but the wrong one, empty where it is none."""
+    if not found.startswith(_OTHER):
+        return ""
+    digest = hashlib.sha256(answer.body).hexdigest()
+    if digest in earlier:
+        return f"an earlier policy, {earlier[digest]} (sha256 {digest[:_DIGEST_SHOWN]}…)"
+    return f"{found}, a valid policy" if read(answer.body).policy else ""
 
 
 def _contradiction(answer: Fetched, media_types: Collection[str]) -> str:

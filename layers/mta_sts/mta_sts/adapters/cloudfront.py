@@ -27,13 +27,14 @@ class Cdn:
         return by_wildcard
 
     def serves(self, distribution_id: str, host: str) -> bool:
-        """Tell whether a distribution exists and has ``host`` as alias, exactly or by wildcard."""
+        """Tell whether a distribution is there, enabled, and has ``host`` as alias, or its wildcard."""
         try:
             answer = self._cloudfront.get_distribution(Id=distribution_id)
         except self._cloudfront.exceptions.NoSuchDistribution:
             return False
-        aliases = answer["Distribution"]["DistributionConfig"].get("Aliases", {}).get("Items", [])
-        return host in aliases or _wildcard(host) in aliases
+        config = answer["Distribution"]["DistributionConfig"]
+        aliases = config.get("Aliases", {}).get("Items", [])
+        return config["Enabled"] and (host in aliases or _wildcard(host) in aliases)
 
     def invalidate(self, distribution_id: str, paths: list[str], reference: str) -> str:
         """Begin to invalidate ``paths``; return the invalidation's id.

@@ -19,6 +19,7 @@ import dns.exception
 import dns.flags
 import dns.inet
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rdatatype
 
@@ -167,6 +168,14 @@ def _read(message: dns.message.QueryMessage, *, recursive: bool) -> Found | Fail
     if message.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         return Failed("unreachable", f"answered {dns.rcode.to_text(message.rcode())}")
     if not recursive and not message.flags & dns.flags.AA:
+        # A referral has no AA (RFC 1034 section 4.3.2). One to the root is what some servers say to all
+        # that they do not serve.
+        cut = any(
+            rrset.rdtype == dns.rdatatype.NS and rrset.name != dns.name.root
+            for rrset in message.authority
+        )
+        if cut and not message.answer and message.rcode() == dns.rcode.NOERROR:
+            return Failed("unreachable", REFERRAL)
         return Failed("unreachable", "answered without authority: it does not serve the zone")
     chain = message.resolve_chaining()
     alias = chain.canonical_name.to_text(omit_final_dot=True) if chain.cnames else ""
