@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import dns.flags
 import dns.message
 import dns.rcode
 import dns.rrset
@@ -200,10 +201,17 @@ def _cname_to_itself(query: dns.message.Message, transport: Transport) -> dns.me
     return reply
 
 
-def _referral(query: dns.message.Message, transport: Transport) -> dns.message.Message:
-    reply = answer_to(query)
-    reply.authority.append(dns.rrset.from_text("example.com.", 60, "IN", "NS", "ns1.example.net."))
-    return reply
+def _referral(to: str = "example.com.", *, aa: bool = False) -> Script:
+    """As servers refer to others, without AA (RFC 1034 section 4.3.2); some set it all the same."""
+
+    def script(query: dns.message.Message, transport: Transport) -> dns.message.Message:
+        reply = answer_to(query)
+        if not aa:
+            reply.flags &= ~dns.flags.AA
+        reply.authority.append(dns.rrset.from_text(to, 60, "IN", "NS", "ns1.example.net."))
+        return reply
+
+    return script
 
 
 UNREACHABLE = [
@@ -214,7 +222,9 @@ UNREACHABLE = [
     (truncating(silent), "timed out after 0.4 s"),
     (truncating(_hang_up), "closed the connection"),
     (zone(SOA, aa=False), "answered without authority: it does not serve the zone"),
-    (_referral, "answered with a referral to other servers"),
+    (_referral(), "answered with a referral to other servers"),
+    (_referral(aa=True), "answered with a referral to other servers"),
+    (_referral("."), "answered without authority: it does not serve the zone"),
     (
         zone(f"{RECORD}. 60 CNAME sts.vendor.example."),
         "a CNAME to sts.vendor.example, which the server says nothing about",
