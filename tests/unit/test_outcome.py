@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mta_sts import messages
-from mta_sts.instants import stamp
+from mta_sts.instants import instant, stamp
 from mta_sts.observed import History, TxtSet, Version
 from mta_sts.outcome import BEFORE_WRITES, Standing, succeeded, what_changed
 from mta_sts.plan import Plan
@@ -236,7 +236,8 @@ def test_a_body_is_dated_by_the_first_purge_after_it() -> None:
     """A second run, long after, does not make an old policy young again."""
     first = NOW - timedelta(days=100)
     change = {
-        "id": "20200425085700", "distribution_id": "E1", "at": stamp(first + timedelta(seconds=90)),
+        "id": "20200425085700", "old": "1", "distribution_id": "E1",
+        "at": stamp(first + timedelta(seconds=90)),
         "gone_at": stamp(first + timedelta(hours=1)), "published_at": stamp(first),
         "fresh_at": stamp(first + timedelta(seconds=60)),
     }  # fmt: skip
@@ -262,7 +263,7 @@ def again_after(change: dict[str, Any], **more: Any) -> Plan:
     body = {"version": "v1", "mode": "enforce", "max_age": 604800, "since": stamp(NOW - timedelta(days=500)),
             "replaced_at": stamp(first), "sha256": "aa"}  # fmt: skip
     later = stamp(first + timedelta(minutes=1))
-    recorded = {"id": "20200425085700", "distribution_id": "", "at": later, "gone_at": later,
+    recorded = {"id": "20200425085700", "old": "1", "distribution_id": "", "at": later, "gone_at": later,
                 "published_at": stamp(first), "fresh_at": stamp(first)}  # fmt: skip
     made = plan(findings(policy=stored(NONE)))
     return replace(made, bodies=(body,), id_changes=(recorded | change,), **more)
@@ -278,6 +279,19 @@ def test_an_id_of_the_past_that_was_put_back_makes_the_record_worthless() -> Non
     for change, ends in (({}, recorded), ({"id": "another"}, SECOND)):
         output = succeeded(again_after(change), untouched, {}, {}, "arn", NOW + timedelta(hours=2))
         assert longest(output) == stamp(ends)
+
+
+def test_an_id_that_was_put_back_is_not_forgotten_one_run_later() -> None:
+    """What was recorded before somebody put an id back ends nothing, though a run came in between."""
+    made = again_after({"id": "2", "old": "1"})
+    (first,) = made.id_changes
+    at = NOW - timedelta(days=50)
+    second = first | {"id": "20200425085700", "at": stamp(at), "gone_at": stamp(at)}
+    untouched = moments(written=False) | {"host": {"agreeing": []}}
+    for found, ends in (("2", instant(first["gone_at"])), ("1", at)):
+        third = replace(made, id_changes=(first, second | {"old": found}))
+        output = succeeded(third, untouched, {}, {}, "arn", NOW + timedelta(hours=2))
+        assert output["all_off_at"] == stamp(ends + WEEK)
 
 
 def test_a_stale_mirror_that_was_seen_makes_an_old_policy_young_again() -> None:

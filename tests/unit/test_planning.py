@@ -200,7 +200,7 @@ def test_an_id_of_the_past_is_warned_of() -> None:
     found = findings(used_ids=frozenset({"20200425085700", "newer"}), id_changes=changes)
     assert any("put back" in warning for warning in plan(found).warnings)
     moments = dict.fromkeys(("at", "gone_at", "published_at", "fresh_at"), "2026-01-01T00:00:00Z")
-    last = moments | {"id": "20200425085700", "distribution_id": ""}
+    last = moments | {"id": "20200425085700", "old": "1", "distribution_id": ""}
     same = findings(used_ids=frozenset({"20200425085700"}), id_changes=(last,))
     assert not any("put back" in warning for warning in plan(same).warnings)
 

@@ -75,14 +75,20 @@ def _replaced_at(body: Mapping[str, Any], moments: Moments) -> datetime | None:
 
 
 def _unbroken(plan: Plan) -> list[IdChange]:
-    """Give the recorded id changes, none of them where somebody has changed the id since.
+    """Give the recorded id changes since the record was last changed by somebody else.
 
-    An id of the past that was put back lets every sender that knows it renew what it holds.
+    An id of the past that was put back lets every sender that knows it renew what it holds, so what
+    was recorded before ends nothing. Each change names the id that it found, and this run's has found
+    the plan's old one.
     """
-    changes = plan.id_changes
-    if not changes or changes[-1]["id"] != plan.record.old_id:
-        return []
-    return [IdChange(at=instant(one["at"]), gone_at=instant(one["gone_at"])) for one in changes]
+    kept: list[IdChange] = []
+    found = plan.record.old_id
+    for change in reversed(plan.id_changes):
+        if change["id"] != found:
+            break
+        kept.append(IdChange(at=instant(change["at"]), gone_at=instant(change["gone_at"])))
+        found = change["old"]
+    return kept[::-1]
 
 
 def _purged_at(replaced_at: datetime, plan: Plan, moments: Moments) -> datetime:
