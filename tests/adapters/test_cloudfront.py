@@ -35,9 +35,12 @@ class Stubbed:
         }
         self.stub.add_response("list_distributions", {"DistributionList": _any(listed)})
 
-    def has(self, identity: str, *aliases: str) -> None:
+    def has(self, identity: str, *aliases: str, enabled: bool = True) -> None:
         """Let the next question for a distribution find one with these aliases."""
-        config = {"Aliases": {"Quantity": len(aliases), "Items": list(aliases)}}
+        config = {
+            "Aliases": {"Quantity": len(aliases), "Items": list(aliases)},
+            "Enabled": enabled,
+        }
         found = {"Distribution": {"Id": identity, "DistributionConfig": config}}
         self.stub.add_response("get_distribution", _any(found), {"Id": identity})
 
@@ -108,6 +111,11 @@ def test_a_distribution_serves_the_hosts_that_are_its_aliases(
 ) -> None:
     cloudfront.has("E1", *aliases)
     assert cloudfront.cdn.serves("E1", HOST) is serves
+
+
+def test_a_distribution_that_is_disabled_serves_nobody(cloudfront: Stubbed) -> None:
+    cloudfront.has("E1", HOST, enabled=False)
+    assert not cloudfront.cdn.serves("E1", HOST)
 
 
 def test_a_distribution_that_does_not_exist_serves_nobody(cloudfront: Stubbed) -> None:
