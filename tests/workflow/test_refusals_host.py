@@ -49,7 +49,9 @@ def check_refused(lab: Lab, before: Snapshot, *found: str, at: tuple[str, ...] =
 def test_another_object(lab: Lab, domain: str) -> None:
     before = added(lab, domain)
     lab.wrong_bucket(domain)
-    check_refused(lab, before, f"other content {sha256(ELSEWHERE)}, {len(ELSEWHERE)} bytes), a valid policy")
+    check_refused(
+        lab, before, f"other content {sha256(ELSEWHERE)}, {len(ELSEWHERE)} bytes), a valid policy"
+    )
 
 
 def test_another_object_at_the_second_address_only(lab: Lab, domain: str) -> None:
