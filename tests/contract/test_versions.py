@@ -41,7 +41,7 @@ print(json.dumps([versions("a", "a"), versions("b", "a"), versions("a", "b"), ve
 def made() -> list[list[str]]:
     python = environments.executable("sam")
     env = {"PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "us-east-1"}
-    command = [python, "-c", TRANSFORM, ROOT / "template.yaml"]
+    command = [str(python), "-c", TRANSFORM, str(ROOT / "template.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=60)
     assert done.returncode == 0, done.stderr
     found: list[list[str]] = json.loads(done.stdout)
