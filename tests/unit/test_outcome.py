@@ -286,7 +286,7 @@ def test_an_id_that_was_put_back_is_not_forgotten_one_run_later() -> None:
     made = again_after({"id": "2", "old": "1"})
     (first,) = made.id_changes
     at = NOW - timedelta(days=50)
-    second = first | {"id": "20200425085700", "at": stamp(at), "gone_at": stamp(at)}
+    second = {**first, "id": "20200425085700", "at": stamp(at), "gone_at": stamp(at)}
     untouched = moments(written=False) | {"host": {"agreeing": []}}
     for found, ends in (("2", instant(first["gone_at"])), ("1", at)):
         third = replace(made, id_changes=(first, second | {"old": found}))
