@@ -30,6 +30,7 @@ from local.world.web import PolicyHosts, S3Objects
 
 # What makes runs short; everything else is as the template says.
 DEADLINE_SECONDS, FIRST_PAUSE_SECONDS = 20, 1
+UNSEEN_CHANGE_SECONDS = 2  # the zones here take a change over at once
 POLICY_HOSTS = 2
 IPV6_LOOPBACK = "::1"
 ELSEWHERE = "version: STSv1\r\nmode: enforce\r\nmx: mx.elsewhere.example\r\nmax_age: 604800\r\n"
@@ -137,6 +138,7 @@ class Lab:
             "CaFile": self.ca_file,
             "DeadlineSeconds": str(DEADLINE_SECONDS),
             "FirstPauseSeconds": str(FIRST_PAUSE_SECONDS),
+            "UnseenChangeSeconds": str(UNSEEN_CHANGE_SECONDS),
         }
         deploy.deploy(self.endpoint_url, {**own, **parameters}, self._folder)
         stacks = self.client("cloudformation").describe_stacks(StackName=deploy.STACK)["Stacks"]

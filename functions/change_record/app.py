@@ -1,6 +1,7 @@
-"""Changes the id: replaces the exact TXT set by compare-and-swap, and asks Route 53 how far it is."""
+"""Swaps the exact record set by compare-and-swap, and asks Route 53 how far the change has come."""
 
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -16,9 +17,10 @@ logger = Logger()
 
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Change the record, or await the change.
+    """Change or delete the record, or await that.
 
-    ``{"plan", "step": "change"}`` → ``{"change_id", "changed_at"}``; twice is as once.
+    ``{"plan", "step": "change"}`` → ``{"change_id", "changed_at"}``; twice is as once. Where the record
+    was gone already there is no change to ask for, and its id is empty.
     ``{"plan", "step": "await", "changed", "since"}`` → ``{"ready", "checked_at", "pause_seconds"}``.
     Raises ConcurrentChangeError or PropagationTimeoutError.
     """
@@ -30,13 +32,21 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         change_id = zones.swap(record.zone_id, record.before, record.after, comment=comment)
         logger.info("changed", domain=plan.domain, id=record.new_id, change_id=change_id)
         return {"change_id": change_id, "changed_at": stamp(now)}
-    change_id = event["changed"]["change_id"]
+    change_id, since = event["changed"]["change_id"], instant(event["since"])
+    if not change_id:
+        return _unseen(since, plan, now)
     check = {"ready": zones.in_sync(change_id), "checked_at": stamp(datetime.now(UTC))}
     return settle(
         check,
         plan.waits,
-        since=instant(event["since"]),
+        since=since,
         now=now,
         explanation=f"Route 53 still says PENDING for change {change_id}. Look at the health of"
         " Route 53.",
     )
+
+
+def _unseen(since: datetime, plan: Plan, now: datetime) -> dict[str, Any]:
+    """Wait for a change that cannot be asked for: somebody else made it, or its answer was lost."""
+    left = plan.waits.unseen_change_seconds - (now - since).total_seconds()
+    return {"ready": left <= 0, "checked_at": stamp(now), "pause_seconds": max(0, ceil(left))}

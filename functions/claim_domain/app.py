@@ -36,12 +36,19 @@ def _claim(plan: Plan, request: Request, execution: dict[str, str]) -> Claim:
         old_id=plan.record.old_id,
         ttl=before.ttl if before else None,
         policy=_saved_policy(plan) if policy.etag else None,
-        record={"ttl": before.ttl, "values": list(before.values)} if before else None,
+        record={"type": before.type, "ttl": before.ttl, "values": list(before.values)}
+        if before
+        else None,
         worth_restoring=policy.before_mode not in {"", Mode.NONE.value},
         run={
             "method": plan.method,
             "plan": plan.digest,
             "steps": list(plan.steps),
+            "attested": {
+                "longest_max_age": plan.longest_max_age,
+                "ids_changed_since": plan.ids_changed_since,
+            },
+            "accepted_exposure_until": plan.accept_exposure_until,
             "warnings": list(plan.warnings),
             "requested_by": request.requested_by,
             "ticket": request.ticket,

@@ -34,7 +34,12 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     plan = build(
         request,
         found,
-        waits=Waits(settings.deadline_seconds, settings.first_pause_seconds),
+        waits=Waits(
+            settings.deadline_seconds,
+            settings.first_pause_seconds,
+            settings.unseen_change_seconds,
+        ),
+        max_policy_age_seconds=settings.max_policy_age_seconds,
         other_cache_seconds=settings.other_cache_seconds,
         network=settings.network.to_dict(),
         dns_role_arn=settings.dns_role_arn,

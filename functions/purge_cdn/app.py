@@ -1,5 +1,6 @@
 """Invalidates the policy in CloudFront and says when every cache in front is known to be fresh."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ logger = Logger()
 
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """``{"plan", "published", "since", "caches"}`` → ``{"ready", "status", "fresh_at", …}``.
+    """``{"plan", "published", "since", "caches", "execution"}`` → ``{"ready", "status", "fresh_at", …}``.
 
     ``caches`` is the answer of the look before, None at first. Asked again it finds the invalidation
     that is already under way. Raises PropagationTimeoutError.
@@ -30,7 +31,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     completed, status = True, "no CloudFront distribution in front"
     if policy.distribution_id:
         cdn, paths = wiring.cdn(), list(policy.purge_paths)
-        invalidation = cdn.invalidate(policy.distribution_id, paths, _reference(plan, published))
+        invalidation = cdn.invalidate(policy.distribution_id, paths, _reference(event))
         completed = cdn.completed(policy.distribution_id, invalidation)
         status = (
             f"invalidation {invalidation} in distribution {policy.distribution_id}:"
@@ -64,10 +65,11 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     )
 
 
-def _reference(plan: Plan, published: dict[str, Any]) -> str:
-    """Derive the CallerReference from version and fresh id.
+def _reference(event: dict[str, Any]) -> str:
+    """Derive the CallerReference from version and execution.
 
     A retry gives the same invalidation. Another run gives another one: the same version may have been
     replaced and put back in between, and a cache may have taken what stood there.
     """
-    return f"mta-sts-off-{plan.domain}-{published['version_id']}-{plan.record.new_id}"
+    run = f"{event['published']['version_id']} {event['execution']['arn']}"
+    return f"mta-sts-off-{hashlib.sha256(run.encode()).hexdigest()}"

@@ -46,7 +46,7 @@ def _confirmed(event: dict[str, Any], plan: Plan, now: datetime) -> dict[str, An
             "moments": outcome["moments"],
             "all_off_at": outcome["all_off_at"],
             "current_id": plan.record.new_id,
-            "policy_sha256": plan.policy.after_sha256,
+            "policy_sha256": plan.policy.after_sha256 or plan.policy.before_sha256,
             "last_outcome": summary,
         },
         id_change={
@@ -106,7 +106,7 @@ def _standing(plan: Plan | None, place: str) -> Standing:
             sha256 = wiring.policy_store().read(plan.policy.bucket, plan.policy.key).sha256
         except PolicyNotFoundError:
             sha256 = ""
-        record = wiring.zones(plan.dns_role_arn).txt_set(plan.record.zone_id, plan.record.name)
+        record = wiring.zones(plan.dns_role_arn).record_set(plan.record.zone_id, plan.record.name)
     except Exception:
         logger.exception("could not look")
         return Standing(seen=False)

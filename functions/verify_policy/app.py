@@ -5,18 +5,15 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from mta_sts.adapters.delegation import addresses
-from mta_sts.adapters.https import fetch_all
+from mta_sts.adapters.policy_host import MOST_ADDRESSES, ask_policy_host
 from mta_sts.errors import PolicyNotServedError
 from mta_sts.instants import instant
 from mta_sts.plan import Plan
-from mta_sts.policy_check import describe, evaluate
+from mta_sts.policy_check import describe, evaluate, look
 from mta_sts.progress import settle
 from mta_sts.settings import Network
 
 logger = Logger()
-MOST_ADDRESSES = 48  # 16 at once, so 30 seconds at the most, within the function's 60
-SECONDS = 10.0  # for one address
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
@@ -24,7 +21,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
     The step ``host``, before any write, accepts the object as it is or was and raises
     PolicyNotServedError; ``served`` and ``confirm`` want the new bytes and raise
-    PropagationTimeoutError; ``confirm`` also PolicyNotServedError where another policy was served.
+    PropagationTimeoutError; ``confirm`` also PolicyNotServedError where another policy was served. Where
+    the method leaves the policy alone, every step only tells what is served.
     """
     plan, step = Plan.from_dict(event["plan"]), event["step"]
     check = _check(plan, Network.from_dict(plan.network), before=step == "host")
@@ -33,7 +31,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     if step == "host":
         if not check["ready"]:
             raise PolicyNotServedError(_refusal(plan, problems))
-        _refuse_unknown_caches(plan, check)
+        if plan.publishes:
+            _refuse_unknown_caches(plan, check)
         return check
     if step == "confirm" and any(laggard.get("policy") for laggard in check["laggards"]):
         # Who fetched in the meantime has the old policy under the new id, and keeps it until the next.
@@ -53,23 +52,33 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 
 def _check(plan: Plan, network: Network, *, before: bool) -> dict[str, Any]:
-    found = addresses(plan.policy_host, network)
-    every = [*found.ipv4, *found.ipv6]
-    if len(every) > MOST_ADDRESSES:
+    asked = ask_policy_host(plan.policy_host, network)
+    known = {**plan.policy.known, plan.policy.before_sha256: "the one before this run"}
+    now = datetime.now(UTC)
+    if not plan.publishes:
+        return look(
+            asked.fetched,
+            asked.not_asked,
+            known=plan.policy.known,
+            host=plan.policy_host,
+            now=now,
+            region=network.region,
+        )
+    if asked.addresses > MOST_ADDRESSES:
         raise PolicyNotServedError(
-            f"{plan.policy_host} has {len(every)} addresses; more than {MOST_ADDRESSES} cannot be asked in"
-            " time, and each must be. Look whether that is meant."
+            f"{plan.policy_host} has {asked.addresses} addresses; more than {MOST_ADDRESSES} cannot be asked"
+            " in time, and each must be. Look whether that is meant."
         )
     return evaluate(
-        fetch_all(plan.policy_host, every, network, seconds=SECONDS),
-        [{"address": "", "reason": problem} for problem in found.problems],
+        asked.fetched,
+        asked.not_asked,
         accepted=plan.policy.known if before else {plan.policy.after_sha256: "the new policy"},
-        earlier={**plan.policy.known, plan.policy.before_sha256: "the one before this run"},
+        earlier=known,
         # Where there is no object, never or no longer, the host rightly serves none.
         accept_missing=before and not plan.policy.etag,
         media_types={plan.policy.before_media_type} if before else (),
         host=plan.policy_host,
-        now=datetime.now(UTC),
+        now=now,
         region=network.region,
     )
 

@@ -21,8 +21,9 @@ ROUNDS = 3  # a public resolver is many machines: three fresh answers may come f
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """``{"plan", "step", "since"}`` → the check, with ``pause_seconds``.
 
-    The step ``authorities`` asks whether every name server has the new record; ``confirm`` also
-    whether no resolver contradicts. ``record_gone_at`` is when nobody can still hold the old one.
+    The step ``authorities`` asks whether every name server has the new record, or none any more;
+    ``confirm`` also whether no resolver contradicts. ``record_gone_at`` is when nobody can still hold
+    the old one.
     Raises PropagationTimeoutError naming who lags.
     """
     plan, confirming = Plan.from_dict(event["plan"]), event["step"] == "confirm"
@@ -37,8 +38,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         plan.waits,
         since=instant(event["since"]),
         now=now,
-        explanation=f"{plan.record.name} is not the new record everywhere:\n{problems}\nLook at these"
-        " servers.",
+        explanation=f"{plan.record.name} is not {'gone' if plan.deletes else 'the new record'} everywhere:\n"
+        f"{problems}\nLook at these servers.",
     )
 
 
@@ -54,7 +55,7 @@ def _look(plan: Plan, network: Network, *, confirming: bool) -> tuple[datetime, 
     return now, evaluate(
         asked.answers,
         asked.not_asked,
-        expected=plan.record.new.encode(),
+        expected=None if plan.deletes else plan.record.new.encode(),
         scope="everyone" if confirming else "authorities",
         now=now,
         region=network.region,

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from local.lab import Lab
 from mta_sts.adapters.route53 import Zones
 from mta_sts.errors import ConcurrentChangeError, RecordConflictError
-from mta_sts.observed import TxtSet
+from mta_sts.observed import RecordSet
 
 
 def interfered(client: Any, *happenings: Any) -> Any:
@@ -44,22 +44,22 @@ def zone(lab: Lab, name: str) -> str:
     return str(made["HostedZone"]["Id"]).removeprefix("/hostedzone/")
 
 
-def txt(name: str, *values: str, ttl: int = 60) -> TxtSet:
-    return TxtSet(f"_mta-sts.{name}", ttl, tuple(f'"{value}"' for value in values))
+def txt(name: str, *values: str, ttl: int = 60) -> RecordSet:
+    return RecordSet(f"_mta-sts.{name}", ttl, tuple(f'"{value}"' for value in values))
 
 
-def swap(zones: Zones, zone_id: str, old: TxtSet | None, new: TxtSet) -> str:
+def swap(zones: Zones, zone_id: str, old: RecordSet | None, new: RecordSet) -> str:
     return zones.swap(zone_id, old, new, comment="test")
 
 
 def test_making_changing_and_asking(lab: Lab) -> None:
     name = "r1.example"
     zone_id, zones = zone(lab, name), Zones(lab.client("route53"))
-    assert zones.txt_set(zone_id, f"_mta-sts.{name}") is None
+    assert zones.record_set(zone_id, f"_mta-sts.{name}") is None
     old, new = txt(name, "v=STSv1; id=1;", "other"), txt(name, "v=STSv1; id=2;", "other")
     assert swap(zones, zone_id, None, old)
     change = swap(zones, zone_id, old, new)
-    assert zones.txt_set(zone_id, f"_mta-sts.{name}") == new
+    assert zones.record_set(zone_id, f"_mta-sts.{name}") == new
     assert any(zones.in_sync(change) for _ in range(3))  # the emulator says PENDING once
 
 
@@ -72,7 +72,7 @@ def test_a_retry_after_the_effect_gives_a_change_to_wait_for(lab: Lab) -> None:
     second = swap(zones, zone_id, old, new)
     assert second
     assert second != first
-    assert zones.txt_set(zone_id, f"_mta-sts.{name}") == new
+    assert zones.record_set(zone_id, f"_mta-sts.{name}") == new
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_lost_race_overwrites_nothing(lab: Lab, other: tuple[str, ...], when: 
     with pytest.raises(ConcurrentChangeError, match="not overwritten") as caught:
         swap(zones, zone_id, old, new)
     assert "id=1" in str(caught.value)
-    assert admin.txt_set(zone_id, old.name) == theirs
+    assert admin.record_set(zone_id, old.name) == theirs
 
 
 def test_somebody_elses_change_of_the_zone_is_waited_for(lab: Lab) -> None:
@@ -136,7 +136,7 @@ def test_what_route53_refuses_for_good(lab: Lab, code: str, raised: type[Excepti
     refusing = Zones(interfered(client, *[error(code)] * 9), sleep=lambda _: None)
     with pytest.raises(raised):
         swap(refusing, zone_id, old, txt(name, "v=STSv1; id=2;"))
-    assert Zones(client).txt_set(zone_id, old.name) == old
+    assert Zones(client).record_set(zone_id, old.name) == old
 
 
 def test_candidates_are_public_and_longest_first(lab: Lab) -> None:
@@ -156,8 +156,8 @@ def test_candidates_are_public_and_longest_first(lab: Lab) -> None:
 
 
 def test_order_and_blanks_between_strings_mean_nothing() -> None:
-    one = TxtSet("a", 5, ('"x" "y"', '"z"'))
-    assert one.same_as(TxtSet("a", 5, ('"z"', '"x""y"')))
-    assert not one.same_as(TxtSet("a", 6, one.values))
-    assert not one.same_as(TxtSet("a", 5, ('"z"',)))
+    one = RecordSet("a", 5, ('"x" "y"', '"z"'))
+    assert one.same_as(RecordSet("a", 5, ('"z"', '"x""y"')))
+    assert not one.same_as(RecordSet("a", 6, one.values))
+    assert not one.same_as(RecordSet("a", 5, ('"z"',)))
     assert not one.same_as(None)

@@ -22,7 +22,7 @@ from mta_sts.adapters.ledger import LONGEST_FUNCTION_SECONDS
 from mta_sts.adapters.route53 import Zones
 from mta_sts.adapters.s3 import PolicyStore
 from mta_sts.errors import PolicyUnreadableError, TransientError
-from mta_sts.observed import TxtSet
+from mta_sts.observed import RecordSet
 from mta_sts.transient import retried_by_the_workflow
 
 URL = "https://service.example"
@@ -189,7 +189,7 @@ def test_a_zone_that_others_keep_changing_is_tried_again_by_the_workflow() -> No
     for _ in range(6):
         stub.add_response("list_resource_record_sets", nothing)
         stub.add_client_error("change_resource_record_sets", "PriorRequestNotComplete")
-    new = TxtSet("_mta-sts.a.example", 300, ('"v=STSv1; id=1;"',))
+    new = RecordSet("_mta-sts.a.example", 300, ('"v=STSv1; id=1;"',))
     with pytest.raises(ClientError, match="PriorRequestNotComplete") as caught:
         Zones(client, sleep=pauses.append).swap("Z1", None, new, comment="c")
     stub.assert_no_pending_responses()

@@ -57,13 +57,15 @@ def plan(
     *,
     now: datetime = NOW,
     other_cache_seconds: int = 0,
+    max_policy_age_seconds: int = 604800,
     **asked: Any,
 ) -> Plan:
     """The plan made from it."""
     return build(
         Request.parse({"domain": "solarmora.com", "method": "none-policy", **asked}),
         found or findings(),
-        waits=Waits(3600, 5),
+        waits=Waits(3600, 5, 60),
+        max_policy_age_seconds=max_policy_age_seconds,
         other_cache_seconds=other_cache_seconds,
         network={
             "resolvers": ["1.1.1.1:53"],

@@ -9,7 +9,7 @@ import pytest
 
 from mta_sts import messages
 from mta_sts.instants import instant, stamp
-from mta_sts.observed import History, TxtSet, Version
+from mta_sts.observed import History, RecordSet, Version
 from mta_sts.outcome import BEFORE_WRITES, Standing, succeeded, what_changed
 from mta_sts.plan import Plan
 from tests.unit.plans import ENFORCE, NONE, NOW, findings, plan, stored
@@ -43,10 +43,10 @@ def end(made: Plan, *, written: bool = True) -> dict[str, Any]:
 ON = plan()
 NOT_WRITTEN = plan(findings(policy=stored(NONE)))
 OLD_SHA, NEW_SHA = ON.policy.before_sha256, ON.policy.after_sha256
-OTHER = TxtSet(ON.record.name, 3600, ('"v=STSv1; id=somebody;"',))
+OTHER = RecordSet(ON.record.name, 3600, ('"v=STSv1; id=somebody;"',))
 
 
-def saw(policy_sha256: str, record: TxtSet | None) -> Standing:
+def saw(policy_sha256: str, record: RecordSet | None) -> Standing:
     return Standing(seen=True, policy_sha256=policy_sha256, record=record)
 
 

@@ -13,7 +13,7 @@ from mta_sts.errors import (
     RecordConflictError,
     ZoneNotDelegatedError,
 )
-from mta_sts.observed import History, Location, TxtSet, Version
+from mta_sts.observed import History, Location, RecordSet, Version
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode, Policy
 from mta_sts.record import Record
@@ -25,8 +25,8 @@ def test_an_ordinary_plan() -> None:
     assert made.policy.write
     assert made.policy.after == "version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n"
     assert (made.record.old_id, made.record.new_id) == ("20200425085700", "20261124040506")
-    assert made.record.before == TxtSet(NAME, 3600, ('"v=STSv1; id=20200425085700;"',))
-    assert made.record.after == TxtSet(NAME, 3600, ('"v=STSv1; id=20261124040506;"',))
+    assert made.record.before == RecordSet(NAME, 3600, ('"v=STSv1; id=20200425085700;"',))
+    assert made.record.after == RecordSet(NAME, 3600, ('"v=STSv1; id=20261124040506;"',))
     assert made.record.wait_seconds == 3600
     assert made.policy.headers == {"CacheControl": "no-store"}
     assert made.summary.startswith("MTA-STS is still on for solarmora.com: this is a plan")
@@ -133,7 +133,7 @@ def test_purges_the_viewers_path_and_the_objects() -> None:
 
 def test_neighbours_and_ttl_stay() -> None:
     made = plan(findings(record_sets=[txt("x", "v=STSv1; id=a;", 'y" "z', ttl=60)]))
-    assert made.record.after == TxtSet(
+    assert made.record.after == RecordSet(
         NAME, 60, ('"x"', '"v=STSv1; id=20261124040506;"', '"y" "z"')
     )
 

@@ -27,6 +27,23 @@ all_off_at             I + 604,800 s                       2026-12-01 05:04:00
 Had the versions been known from 2026-01-10 only, an unknown body could have been in force until
 then: ``all_off_at`` would be record_gone_at + 31,557,600 s = 2027-11-24 11:04:00, while
 ``known_off_at`` would still say 2026-12-01 05:04:00.
+
+What somebody vouches for can take the place of that year. In the same case:
+
+- ``longest_max_age`` of 1,209,600 s (two weeks): an unknown body lives until record_gone_at +
+  1,209,600 s = 2026-12-08 05:04:00, which is ``all_off_at``.
+- ids changed since 2026-02-01 00:00:00: the ids of before could be read for a day more, until
+  2026-02-02 00:00:00, so that an unknown body lives until then + 31,557,600 s = 2027-02-02 06:00:00.
+- both: 2026-02-02 + two weeks lies in the past, and ``all_off_at`` is 2026-12-01 05:04:00 again.
+
+A delete marker ends a body as a version does, and serves none. A body with ``testing`` counts in
+``all_off_at`` and not in ``blocking_off_at``: with a second body, ``testing`` with 2,592,000 s,
+served from 2026-11-01 to 2026-11-20, ``all_off_at`` is record_gone_at + 2,592,000 s = 2026-12-24
+05:04:00, since no id change came after it, and ``blocking_off_at`` still 2026-12-01 05:04:00.
+
+Where the record is deleted and the policy left alone, senders that need the record can fetch until
+record_gone_at: that is then the P of the body that is served. Senders which renew over HTTPS alone
+hold it for as long as the host serves it; no arithmetic bounds that.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,15 +55,13 @@ from mta_sts.policy import MAX_AGE_LIMIT
 
 BodyMode = Literal["enforce", "testing", "none", "malformed", "unknown"]
 
-# The longest that any policy may live, and so the span of history that has to be known.
-_LONGEST = timedelta(seconds=MAX_AGE_LIMIT)
-
 
 @dataclass(frozen=True)
 class Body:
     """One policy body and when the policy host served it; aware times.
 
-    label names it for people (a version id). max_age is in seconds, None where it cannot be read.
+    label names it for people (a version id). max_age is in seconds, None where it cannot be read. A
+    mode "unknown" is that of a body which nobody can read any more.
     replaced_at is when the next version, or a delete marker, took its place; None: still served.
     purged_at is when the first invalidation begun after that had completed; None: none is known,
     and caches are waited out.
@@ -148,6 +163,7 @@ def drain(
     cache_seconds: int,
     now: datetime,
     history_known_since: datetime | None,
+    longest_unknown: int = MAX_AGE_LIMIT,
 ) -> Drain:
     """Return when the bodies have died out, if the record changes so as to be gone when said.
 
@@ -157,28 +173,33 @@ def drain(
     None where the bodies alone say it. A malformed body counts as enforced: senders that are
     lenient may have accepted it.
 
-    Unless the history reaches back 31,557,600 s and the caching before now, a body with the
-    largest max_age stands for what was served before. Where it does, a body from before it does
-    not count, although a sender could have renewed it ever since on an id that nobody changed.
+    Unless the history reaches back 31,557,600 s and the caching before now, a body stands for what was
+    served before. Where it does, a body from before it does not count, although a sender could have
+    renewed it ever since on an id that nobody changed. longest_unknown (seconds) is the max_age of that
+    body, and of those with the mode "unknown": a year, unless somebody vouches for less.
     """
     changes = sorted(id_changes, key=lambda change: change.at)
-    known = [
-        _exposure(
-            body, changes, record_gone_at=record_gone_at, cache_seconds=cache_seconds, now=now
-        )
-        for body in bodies
-        if body.mode != "none"
-    ]
+    served = [body for body in bodies if body.mode != "none"]
     start = history_known_since or min((body.since for body in bodies), default=now)
-    history_unknown = start + timedelta(seconds=cache_seconds) + _LONGEST > now
-    exposures = list(known)
+    history_unknown = start + timedelta(seconds=cache_seconds + MAX_AGE_LIMIT) > now
     if history_unknown:
-        before = Body("before the known history", "unknown", None, since=start, replaced_at=start)
+        served.append(
+            Body("before the known history", "unknown", None, since=start, replaced_at=start)
+        )
+    exposures = []
+    for body in served:
+        cached_until = _cached_until(body, cache_seconds=cache_seconds, now=now)
+        unread = longest_unknown if body.mode == "unknown" else MAX_AGE_LIMIT
         exposures.append(
-            _exposure(
-                before, changes, record_gone_at=record_gone_at, cache_seconds=cache_seconds, now=now
+            Exposure(
+                label=body.label,
+                mode=body.mode,
+                max_age=unread if body.max_age is None else body.max_age,
+                cached_until=cached_until,
+                id_until=_id_until(changes, cached_until, record_gone_at),
             )
         )
+    known = [exposure for exposure in exposures if exposure.mode != "unknown"]
     return Drain(
         conforming_off_at=record_gone_at,
         rfc_off_at=max((exposure.rfc_ends for exposure in exposures), default=now),
@@ -188,24 +209,6 @@ def drain(
         known_blocking_off_at=_latest([exposure for exposure in known if exposure.blocks], now),
         exposures=tuple(sorted(exposures, key=lambda exposure: exposure.ends, reverse=True)),
         history_unknown=history_unknown,
-    )
-
-
-def _exposure(
-    body: Body,
-    changes: Sequence[IdChange],
-    *,
-    record_gone_at: datetime,
-    cache_seconds: int,
-    now: datetime,
-) -> Exposure:
-    cached_until = _cached_until(body, cache_seconds=cache_seconds, now=now)
-    return Exposure(
-        label=body.label,
-        mode=body.mode,
-        max_age=MAX_AGE_LIMIT if body.max_age is None else body.max_age,
-        cached_until=cached_until,
-        id_until=_id_until(changes, cached_until, record_gone_at),
     )
 
 

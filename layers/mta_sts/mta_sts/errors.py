@@ -26,7 +26,11 @@ class DnsUnreachableError(MtaStsError):
 
 
 class RecordConflictError(MtaStsError):
-    """The record set is not a plain TXT set with one STS value at most."""
+    """The record set is none that can be changed as a whole, or a wildcard would take its place."""
+
+
+class ExposureTooLongError(MtaStsError):
+    """Without the record, senders would keep a policy for longer than is accepted."""
 
 
 class PolicyNotFoundError(MtaStsError):

@@ -30,26 +30,25 @@ def confirmed(
 ) -> tuple[str, str]:
     """Give subject and text for a run that is confirmed."""
     off, mx, trouble = answers["off"], answers["mx"], answers["trouble"]
-    every = f"for every sender from {off['every_sender']}"
-    if off["confidence"] == "assumed":
-        every = (
-            f"for every sender from {off['every_sender_by_what_is_known']} by what is known,"
-            f" {off['every_sender']} at the latest"
-        )
-    state = (
-        f"MTA-STS is off for {plan.domain}: for senders that re-read the record since"
-        f" {off['senders_that_reread_the_record']}, {every}."
-    )
+    every = off["all_off_at"]
     text = [
-        state,
+        off["sentence"],
         f"Mail is not at risk. Next: {trouble['next']}",
         "",
-        f"Why: {off['reason']}.",
-        f"May the MX records change? {mx['answer'].capitalize()}: {mx['reason']}.",
+        f"Why: {every['reason']} ({every['confidence']}).",
+        f"May the MX records change? {mx['answer'].capitalize()}: {mx['reason']} ({mx['confidence']}).",
+        *_listed(
+            "Senders that do not follow RFC 8461", [_one(one) for one in off["not_conforming"]]
+        ),
         *_listed("Warnings", warnings),
         *_listed("Keep in mind", REMINDERS),
     ]
     return _subject(f"MTA-STS is off for {plan.domain}"), _cut("\n".join(text))
+
+
+def _one(sender: Mapping[str, Any]) -> str:
+    until = f"; until {sender['until']}" if sender["until"] else ""
+    return f"{sender['who']}: {sender['what']}{until}"
 
 
 def failed(
@@ -104,10 +103,13 @@ def _standing(domain: str, changed: str, error: str, plan: Plan | None) -> tuple
             risk,
             "find out who put it back (Terraform, say), then send the same request again.",
         )
+    deletes = plan is not None and plan.deletes
     if changed in _RECORD_STATES:
-        state = (
-            f"half changed for {domain}: the id is changed, but that is not confirmed everywhere."
-        )
+        done = "the record is deleted" if deletes else "the id is changed"
+        state = f"half changed for {domain}: {done}, but that is not confirmed everywhere."
+        return state, stay, action
+    if changed == "policy" and deletes:
+        state = f"half changed for {domain}: the policy says none, but the record still stands."
         return state, stay, action
     if changed == "policy":
         state = (
@@ -124,6 +126,7 @@ _ACTIONS = {
     "ZoneNotFoundError": "run it where the zone is, see below.",
     "ZoneNotDelegatedError": "run it where the delegated zone is, see below.",
     "DomainBusyError": "wait for the other run, see below.",
+    "ExposureTooLongError": "use none-policy, or accept the date, see below.",
 }
 
 
@@ -137,6 +140,11 @@ def _untouched(domain: str, plan: Plan | None) -> str:
         return (
             f"half changed for {domain}: the policy says none from before, and this run changed nothing;"
             " whether every sender knows is not proven."
+        )
+    if plan.deletes and not plan.record.old:
+        return (
+            f"half changed for {domain}: there was no record before, and this run changed nothing; whether"
+            " every sender has let go is not proven."
         )
     return f"MTA-STS is still on for {domain}: this run changed nothing."
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -69,28 +69,48 @@ class HostedZone:
 
 
 @dataclass(frozen=True)
-class TxtSet:
-    """A plain TXT record set, values in Route 53's own spelling (quoted strings); TTL in seconds."""
+class RecordSet:
+    """A plain record set; a TXT set's values in Route 53's own spelling (quoted strings), TTL in seconds.
+
+    A CNAME has one value: its target as Route 53 lists it.
+    """
 
     name: str
     ttl: int
     values: tuple[str, ...]
+    type: Literal["TXT", "CNAME"] = "TXT"
 
-    def same_as(self, other: "TxtSet | None") -> bool:
+    def same_as(self, other: "RecordSet | None") -> bool:
         """Compare as Route 53 does: order means nothing, nor does the blank between two strings."""
         return (
             other is not None
-            and (self.name, self.ttl) == (other.name, other.ttl)
+            and (self.name, self.type, self.ttl) == (other.name, other.type, other.ttl)
             and _comparable(self.values) == _comparable(other.values)
         )
 
     def __str__(self) -> str:
-        return f"{self.name} TXT, TTL {self.ttl}: {', '.join(self.values)}"
+        return f"{self.name} {self.type}, TTL {self.ttl}: {', '.join(self.values)}"
+
+
+@dataclass(frozen=True)
+class Wildcard:
+    """What answers at the record's name once no record set stands there (RFC 4592 section 2.2.1).
+
+    ``name`` is that of the wildcard's own set; ``values`` are the TXT values that it gives, each with
+    its strings joined.
+    """
+
+    name: str
+    values: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the planning function found; ``longest_ttl`` is the longest TTL seen or remembered."""
+    """What the planning function found; ``longest_ttl`` is the longest TTL seen or remembered.
+
+    ``wildcards`` and ``host`` (a look of :func:`mta_sts.policy_check.look`) are for methods that
+    delete the record.
+    """
 
     location: Location
     stored: StoredPolicy | None
@@ -101,6 +121,13 @@ class Findings:
     longest_ttl: int
     used_ids: frozenset[str]
     id_changes: tuple[Mapping[str, Any], ...]
+    wildcards: tuple[Wildcard, ...] = ()
+    host: Mapping[str, Any] = field(default_factory=dict)
+
+
+def foreign_label(row: Mapping[str, Any]) -> str:
+    """Name a policy by where a look at the host saw it; no version of the object has such a name."""
+    return f"served at {row['address']}"
 
 
 def _comparable(values: tuple[str, ...]) -> list[str]:

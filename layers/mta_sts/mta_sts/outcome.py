@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from mta_sts import messages
-from mta_sts.answers import answer, exposure, moments_from
-from mta_sts.drain import Drain
+from mta_sts.answers import answer, dates
+from mta_sts.bounds import Bounds, compute
+from mta_sts.exposure import Moments, moments_from
 from mta_sts.instants import instant, stamp
-from mta_sts.observed import TxtSet
+from mta_sts.observed import RecordSet
 from mta_sts.plan import Plan
 
 # States that come before the first write; whatever fails in them has changed nothing.
@@ -24,26 +25,30 @@ class Standing:
 
     seen: bool
     policy_sha256: str = ""
-    record: TxtSet | None = None
+    record: RecordSet | None = None
 
 
 def what_changed(plan: Plan | None, place: str, standing: Standing) -> str:
     """Say what a failed run has changed, from how things are and not from how far it believes it came.
 
     A function can die after its effect, so only looking tells. ``record; the policy was put back`` is
-    somebody's older policy under this run's id.
+    somebody's older policy after this run's id, or its deletion.
     """
     if plan is None or place in BEFORE_WRITES:
         return "nothing"
     if not standing.seen:
         return "unknown"
     policy = plan.policy.write and standing.policy_sha256 == plan.policy.after_sha256
-    record = plan.record.after.same_as(standing.record)  # the fresh id is nobody else's
-    if record and standing.policy_sha256 in _earlier(plan):
+    record = plan.record.write and _same(plan.record.after, standing.record)
+    if record and plan.publishes and standing.policy_sha256 in _earlier(plan):
         return messages.PUT_BACK
     if record:
         return "policy and record" if policy else "record"
     return "policy" if policy else "nothing"
+
+
+def _same(one: RecordSet | None, other: RecordSet | None) -> bool:
+    return one.same_as(other) if one else other is None
 
 
 def _earlier(plan: Plan) -> set[str]:
@@ -59,10 +64,10 @@ def succeeded(
     now: datetime,
 ) -> dict[str, Any]:
     """Give the output of a confirmed run."""
-    when = moments_from(moments, record_check)
-    left = exposure(plan, when, now)
-    answers = answer(plan, left, now)
-    warnings = [*plan.warnings, *_certificates(policy_check, left)]
+    when = moments_from(moments, record_check, policy_check)
+    bounds = compute(plan, when, policy_check, now)
+    answers = answer(plan, bounds)
+    warnings = [*plan.warnings, *_certificates(plan, policy_check, bounds), *_later(plan, bounds)]
     subject, text = messages.confirmed(plan, answers, warnings)
     return {
         "domain": plan.domain,
@@ -71,11 +76,8 @@ def succeeded(
         "state": "off",
         "subject": subject,
         "text": text,
-        "changed": "policy and record" if when.written else "record",
-        "conforming_off_at": stamp(left.conforming_off_at),
-        "rfc_off_at": stamp(left.rfc_off_at),
-        "all_off_at": answers["off"]["every_sender"],
-        "known_off_at": answers["off"]["every_sender_by_what_is_known"],
+        "changed": _changed(plan, when),
+        **dates(bounds),
         "answers": answers,
         "exposures": [
             {
@@ -85,11 +87,15 @@ def succeeded(
                 "ends": stamp(one.ends),
                 "blocks_mail": one.blocks,
             }
-            for one in left.exposures[:20]
+            for one in bounds.left.exposures[:20]
         ],
+        "attested": {
+            "longest_max_age": plan.longest_max_age,
+            "ids_changed_since": plan.ids_changed_since or None,
+        },
         "moments": {
-            "published_at": stamp(when.published_at),
-            "caches_fresh_at": stamp(when.fresh_at),
+            "published_at": _stamp(when.published_at),
+            "caches_fresh_at": _stamp(when.fresh_at),
             "in_sync_at": stamp(when.in_sync_at),
             "record_gone_at": stamp(when.record_gone_at),
             "confirmed_at": stamp(now),
@@ -101,20 +107,45 @@ def succeeded(
     }
 
 
+def _changed(plan: Plan, when: Moments) -> str:
+    done = {"policy": when.written, "record": plan.record.write}
+    return " and ".join(name for name, written in done.items() if written) or "nothing"
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    return stamp(moment) if moment else None
+
+
 def _shown(check: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what only the workflow's loops need."""
     inner = {"ready", "pause_seconds", "longest_ttl", "record_gone_at", "cached"}
     return {name: value for name, value in check.items() if name not in inner}
 
 
-def _certificates(policy_check: Mapping[str, Any], left: Drain) -> list[str]:
+def _certificates(plan: Plan, policy_check: Mapping[str, Any], bounds: Bounds) -> list[str]:
     """Warn of a certificate that ends while some sender may still have to fetch the policy."""
+    if not plan.publishes or bounds.every is None:
+        return []
     ends = [row["certificate_not_after"] for row in policy_check.get("agreeing", [])]
     first = min((end for end in ends if end), default="")
-    if not first or instant(first) >= left.all_off_at:
+    if not first or instant(first) >= bounds.every:
         return []
     end = (
         f"The certificate of the policy host ends {first}, before every sender has let go"
-        f" ({stamp(left.all_off_at)}): renew it, because no policy is fetched without (RFC 8461 section 3.3)."
+        f" ({stamp(bounds.every)}): renew it, because no policy is fetched without (RFC 8461 section 3.3)."
     )
     return [end]
+
+
+def _later(plan: Plan, bounds: Bounds) -> list[str]:
+    """Warn where it took so long that the accepted date no longer holds."""
+    if not plan.accept_exposure_until or not bounds.alive:
+        return []
+    last = max(one.ends for one in bounds.alive)
+    if last <= instant(plan.accept_exposure_until):
+        return []
+    late = (
+        f"Senders may hold a policy until {stamp(last)}, later than was accepted"
+        f" ({plan.accept_exposure_until}), because the change took longer to arrive than planned."
+    )
+    return [late]

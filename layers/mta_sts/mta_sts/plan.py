@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from mta_sts.observed import TxtSet
+from mta_sts.observed import RecordSet
+
+_TUPLES = ("steps", "warnings", "bodies", "id_changes", "new_mx", "common_mx")
 
 
 @dataclass(frozen=True)
 class PolicyChange:
     """What becomes of the policy object.
 
-    ``etag`` is empty where there is no object. ``write`` is false where the policy is fine as it is.
+    ``etag`` is empty where there is no object. ``write`` is false where the policy stays as it is;
+    ``after`` is empty where the method leaves it alone.
     ``known`` maps the SHA-256 of the present and each earlier body to a name for it; ``headers`` and
     ``tagging`` are sent again with the new body. ``published_at`` is when the present object was
     written.
@@ -44,41 +47,64 @@ class PolicyChange:
 
 @dataclass(frozen=True)
 class RecordChange:
-    """What becomes of the TXT set; values in Route 53's spelling, ``old`` and ``new`` as senders read.
+    """What becomes of the record set; values in Route 53's spelling, ``old`` and ``new`` as senders read.
 
-    ``before`` is None where there is no TXT set. ``wait_seconds`` is how long an old answer may be
-    kept anywhere, counted from the last name server's first correct answer.
+    ``before`` is None where nothing stands, ``after`` where nothing is to stay. ``new`` and ``new_id``
+    are empty where the record goes. ``wait_seconds`` is how long an old answer may be kept anywhere,
+    counted from the last name server's first correct answer.
     """
 
     zone_id: str
     zone: str
     name: str
-    before: TxtSet | None
-    after: TxtSet
+    before: RecordSet | None
+    after: RecordSet | None
     old: str
     new: str
     old_id: str
     new_id: str
     wait_seconds: int
 
+    @property
+    def write(self) -> bool:
+        """Whether anything has to change."""
+        return self.before != self.after
+
 
 @dataclass(frozen=True)
 class Waits:
-    """How patient a run is, in seconds."""
+    """How patient a run is, in seconds.
+
+    ``unseen_change_seconds`` is how long Route 53 may take to carry a change that cannot be asked for,
+    because somebody else made it or its number was lost.
+    """
 
     deadline_seconds: int
     first_pause_seconds: int
+    unseen_change_seconds: int
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole plan; :meth:`to_dict` is what travels through the workflow."""
+    """The whole plan; :meth:`to_dict` is what travels through the workflow.
+
+    ``publishes`` says whether the ``none`` policy is put in place. ``host`` is what the policy host
+    served when the plan was made (:func:`mta_sts.policy_check.look`), empty where that is proven later.
+    A body in ``bodies`` lists in ``refuses`` those of ``new_mx`` that its policy does not name;
+    ``common_mx`` are the patterns that every policy which may still be held has in common.
+    """
 
     domain: str
     method: str
+    publishes: bool
     dry_run: bool
     keep_mx: bool
     create_policy: bool
+    new_mx: tuple[str, ...]
+    common_mx: tuple[str, ...]
+    accept_exposure_until: str
+    longest_max_age: int | None
+    ids_changed_since: str
     planned_at: str
     summary: str
     steps: tuple[str, ...]
@@ -87,6 +113,7 @@ class Plan:
     policy_url: str
     policy: PolicyChange
     record: RecordChange
+    host: Mapping[str, Any]
     bodies: tuple[Mapping[str, Any], ...]
     id_changes: tuple[Mapping[str, Any], ...]
     history_known_since: str
@@ -94,8 +121,13 @@ class Plan:
     waits: Waits
     network: Mapping[str, Any]
     dns_role_arn: str
-    expected: Mapping[str, str] = field(default_factory=dict)
+    expected: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the record goes."""
+        return not self.record.new
 
     def to_dict(self) -> dict[str, Any]:
         """Give the plain JSON form."""
@@ -107,9 +139,9 @@ class Plan:
         record, policy = dict(data["record"]), dict(data["policy"])
         for name in ("before", "after"):
             if record[name]:
-                record[name] = TxtSet(**record[name] | {"values": tuple(record[name]["values"])})
+                record[name] = RecordSet(**record[name] | {"values": tuple(record[name]["values"])})
         policy["purge_paths"] = tuple(policy["purge_paths"])
-        tuples = {name: tuple(data[name]) for name in ("steps", "warnings", "bodies", "id_changes")}
+        tuples = {name: tuple(data[name]) for name in _TUPLES}
         return cls(
             **dict(data)
             | tuples

@@ -1,4 +1,4 @@
-"""Makes the plan from what was found: decides everything once, in words and in digest.
+"""Makes the plan from what was found: decides everything once, and gives it a digest.
 
 An approval can be bound to the digest.
 """
@@ -7,19 +7,28 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from mta_sts.answers import expected
+from mta_sts.answers import answer, dates
+from mta_sts.bounds import Bounds, compute
 from mta_sts.domains import policy_host, policy_url
-from mta_sts.errors import PlanChangedError, PolicyUnreadableError
-from mta_sts.instants import stamp
-from mta_sts.observed import Findings
-from mta_sts.plan import Plan, PolicyChange, RecordChange, Waits
-from mta_sts.policy import NONE_MAX_AGE, Mode, Reading, read
-from mta_sts.policy_plan import bodies, plan_policy
-from mta_sts.record_plan import plan_record
+from mta_sts.errors import (
+    ExposureTooLongError,
+    InvalidRequestError,
+    PlanChangedError,
+    PolicyUnreadableError,
+)
+from mta_sts.exposure import moments_at_once
+from mta_sts.instants import instant, stamp
+from mta_sts.observed import Findings, foreign_label
+from mta_sts.plan import Plan, Waits
+from mta_sts.plan_text import steps, summary
+from mta_sts.policy import read
+from mta_sts.policy_plan import bodies, common_mx, plan_policy
+from mta_sts.record_plan import plan_change, plan_deletion
 from mta_sts.request import Request
+from mta_sts.spans import days
 
 # Step Functions carries 256 KiB of state, a check's evidence beside the plan.
 _MOST_BYTES = 180_000
@@ -30,6 +39,7 @@ def build(
     found: Findings,
     *,
     waits: Waits,
+    max_policy_age_seconds: int,
     other_cache_seconds: int,
     network: Mapping[str, Any],
     dns_role_arn: str,
@@ -37,33 +47,49 @@ def build(
 ) -> Plan:
     """Decide everything once.
 
-    Raises RecordConflictError or ZoneNotDelegatedError, PolicyUnreadableError where the history is too
-    large to carry, or PlanChangedError where the request names another plan's digest.
+    Raises RecordConflictError or ZoneNotDelegatedError, ExposureTooLongError where senders would keep a
+    policy too long without the record, PolicyUnreadableError where the history is too large to carry,
+    InvalidRequestError where what the caller attests is seen not to be so, or PlanChangedError where the
+    request names another plan's digest.
     """
     warnings: list[str] = []
-    record = plan_record(request.domain, found, now, warnings)
+    if request.deletes:
+        record = plan_deletion(request.domain, found, warnings)
+    else:
+        record = plan_change(request.domain, found, now, warnings)
     policy = plan_policy(request, found, other_cache_seconds, warnings)
     history = found.history
     if history.gap:
         warnings.append(
-            f"Earlier policies are not all known ({history.gap}): an unknown one is taken to live a year,"
-            " the longest that RFC 8461 allows."
+            f"Earlier policies are not all known ({history.gap}): an unknown one is taken to live"
+            + (
+                " a year, the longest that RFC 8461 allows."
+                if request.longest_max_age is None
+                else f" {days(request.longest_max_age)}, which the caller attests as the longest."
+            )
         )
     plan = Plan(
         domain=request.domain,
         method=request.method,
+        publishes=request.publishes,
         dry_run=request.dry_run,
         keep_mx=request.keep_mx,
         create_policy=request.create_policy,
+        new_mx=request.new_mx,
+        common_mx=(),  # of what may still be held, which the rest of the plan tells
+        accept_exposure_until=_stamp(request.accept_exposure_until),
+        longest_max_age=request.longest_max_age,
+        ids_changed_since=_stamp(request.ids_changed_since),
         planned_at=stamp(now),
         summary="",  # names the digest
-        steps=_steps(policy, record, read(found.stored.body if found.stored else b"")),
+        steps=(),
         warnings=tuple(warnings),
         policy_host=policy_host(request.domain),
         policy_url=policy_url(request.domain),
         policy=policy,
         record=record,
-        bodies=bodies(history),
+        host=found.host,
+        bodies=bodies(history, request.new_mx),
         id_changes=found.id_changes,
         history_known_since=stamp(history.known_since) if history.known_since else "",
         history_gap=history.gap,
@@ -71,8 +97,15 @@ def build(
         network=network,
         dns_role_arn=dns_role_arn,
     )
+    _check_attestations(plan, now)
+    plan = replace(plan, steps=steps(plan, read(found.stored.body if found.stored else b"")))
     plan = replace(plan, digest=_digest(plan))
-    plan = replace(plan, summary=_summary(plan), expected=expected(plan, now))
+    bounds = compute(plan, moments_at_once(plan, now), plan.host, now)
+    _refuse_long_exposure(plan, bounds, max_policy_age_seconds)
+    plan = replace(
+        plan, common_mx=common_mx(history, found.host, [one.label for one in bounds.alive])
+    )
+    plan = replace(plan, summary=summary(plan, bounds), expected=_expected(plan, bounds))
     if len(json.dumps(plan.to_dict())) > _MOST_BYTES:
         raise PolicyUnreadableError(
             f"The plan would be larger than {_MOST_BYTES} bytes, more than a workflow can carry:"
@@ -88,62 +121,92 @@ def build(
     return plan
 
 
-def _summary(plan: Plan) -> str:
-    """Say the domain's state, whether mail is at risk, and the next action."""
-    if plan.policy.before_mode == Mode.NONE.value:
-        state = (
-            f"half changed, or off already, for {plan.domain}: the policy says none; whether every sender"
-            " knows is not proven by a plan."
+def _expected(plan: Plan, bounds: Bounds) -> dict[str, Any]:
+    """Tell what a plan would come to if it were carried out at once, with no wait but the known ones."""
+    answers = answer(plan, bounds)
+    return {
+        **dates(bounds),
+        "off": answers["off"],
+        "mx": answers["mx"],
+    }
+
+
+def _check_attestations(plan: Plan, now: datetime) -> None:
+    """Raise InvalidRequestError where what is known speaks against what the caller vouches for."""
+    problems = []
+    longest = plan.longest_max_age
+    known = {body["version"]: body for body in plan.bodies} | {
+        foreign_label(row): row for row in plan.host.get("agreeing", [])
+    }
+    longer = {
+        label: one["max_age"]
+        for label, one in known.items()
+        if longest is not None and one["mode"] != "none" and (one["max_age"] or 0) > longest
+    }
+    if longer:
+        label = max(longer, key=lambda label: longer[label])
+        problems.append(
+            f"longest_max_age says {longest}, but the policy {label} has {longer[label]}"
         )
-    elif plan.policy.etag:
-        state = f"MTA-STS is still on for {plan.domain}: this is a plan, and nothing was changed."
-    else:
-        state = (
-            f"MTA-STS is still on for {plan.domain} where an old policy is held; there is none now."
+    if plan.ids_changed_since:
+        since = instant(plan.ids_changed_since)
+        # The ids that the ledger has seen in the record before then.
+        earlier = {
+            id
+            for change in plan.id_changes
+            if instant(change["at"]) < since
+            for id in (change["old"], change["id"])  # noqa: A001 - the field's own name
+        } - {""}
+        if since > now:
+            problems.append(f"ids_changed_since says {plan.ids_changed_since}, which is to come")
+        elif plan.record.old_id in earlier:
+            problems.append(
+                f"ids_changed_since says {plan.ids_changed_since}, but the record's id {plan.record.old_id}"
+                " stood in it before"
+            )
+    if problems:
+        raise InvalidRequestError(
+            f"What is attested is not so: {'; '.join(problems)}. Nothing was changed. Correct it or leave it"
+            " out."
         )
-    changed = "policy and id" if plan.policy.write else "the id"
-    return (
-        f"{state} Mail is not at risk because of it. Next: have it approved, then send the same request"
-        f" without dry_run and with approved_plan {plan.digest}; that changes {changed}."
+
+
+def _refuse_long_exposure(plan: Plan, bounds: Bounds, limit: int) -> None:
+    """Raise ExposureTooLongError where deleting the record would leave a policy in force for too long.
+
+    What can only report (``testing``) holds no mail up and is let be.
+    """
+    if not plan.deletes or not bounds.alive:
+        return
+    last = max(one.ends for one in bounds.alive)
+    accepted = instant(plan.accept_exposure_until) if plan.accept_exposure_until else None
+    too_long = [one for one in bounds.alive if one.max_age > limit]
+    if accepted >= last if accepted else not too_long:
+        return
+    longest = max(too_long or bounds.alive, key=lambda one: one.max_age)
+    what = (
+        f"what was served {longest.label}, which nobody knows (longest_max_age or a history of versions"
+        f" would tell), taken to have a max_age of {days(longest.max_age)}"
+        if longest.mode == "unknown"
+        else f"version {longest.label} of the policy (mode {longest.mode}), max_age {days(longest.max_age)}"
+    )
+    why = (
+        f"more than the {days(limit)} that this stack accepts (MaxPolicyAgeSeconds)"
+        if accepted is None
+        else f"and {plan.accept_exposure_until} is all that was accepted"
+    )
+    # A date stands for its first moment: the next one covers the bound, and a run that takes its time.
+    date = (last + timedelta(days=2)).date().isoformat()
+    raise ExposureTooLongError(
+        f"Senders may hold {what}: {why}. Without a record nothing tells them of a change, and they would"
+        f" enforce what they hold until {stamp(last)}. Nothing was changed. Use none-policy, which ends it"
+        " for senders that re-read the record as soon as the TTL is over; or accept the wait by"
+        f" accept_exposure_until: {date}."
     )
 
 
-def _steps(policy: PolicyChange, record: RecordChange, reading: Reading) -> tuple[str, ...]:
-    where = f"s3://{policy.bucket}/{policy.key}"
-    mode = f"mode {policy.before_mode}"
-    if reading.policy is None:
-        written = ascii(reading.mode)[1:-1][:40] if reading.mode else ""
-        mode = f"mode {written} (malformed)" if written else "a malformed policy without a mode"
-    if not policy.write:
-        publish = f"Leave {where} as it is: mode none already."
-    elif policy.etag:
-        publish = f"Rewrite {where}: {mode} becomes none, max_age {NONE_MAX_AGE}."
-    else:
-        publish = f"Write a none policy to {where}, where there is none."
-    if policy.distribution_id:
-        paths = " and ".join(policy.purge_paths)
-        purge = f"Invalidate {paths} in distribution {policy.distribution_id} and wait for it."
-    else:
-        purge = "No CloudFront distribution of this account is in front: nothing to invalidate."
-    if policy.other_cache_seconds:
-        purge += (
-            f" Wait until no other cache can be older than {policy.other_cache_seconds} seconds."
-        )
-    neighbours = len(record.after.values) - 1
-    beside = f" ({neighbours} other TXT values stay)" if neighbours else ""
-    change = (
-        f"Make the record {record.name}" if not record.old else f"Change the id at {record.name}"
-    )
-    return (
-        "Take the domain, save policy and record as they are.",
-        "Prove that every address of the policy host serves this object.",
-        publish,
-        purge,
-        "Prove that every IPv4 address of the policy host serves the new policy.",
-        f"{change} in zone {record.zone_id}: {record.old or 'nothing'} becomes {record.new}{beside}.",
-        f"Wait for Route 53 and every name server, then {record.wait_seconds} seconds for old answers.",
-        "Confirm record and policy everywhere, then say for whom MTA-STS is off.",
-    )
+def _stamp(moment: datetime | None) -> str:
+    return stamp(moment) if moment else ""
 
 
 def _digest(plan: Plan) -> str:
@@ -153,14 +216,19 @@ def _digest(plan: Plan) -> str:
         del policy[volatile]
     for volatile in ("new", "new_id", "wait_seconds"):
         del record[volatile]
-    record["after"]["values"] = [
-        value.replace(plan.record.new_id, "NEW") for value in record["after"]["values"]
-    ]
+    if plan.record.new_id:
+        record["after"]["values"] = [
+            value.replace(plan.record.new_id, "NEW") for value in record["after"]["values"]
+        ]
     stable = {
         "domain": plan.domain,
         "method": plan.method,
+        "publishes": plan.publishes,
         "keep_mx": plan.keep_mx,
         "create_policy": plan.create_policy,
+        "accept_exposure_until": plan.accept_exposure_until,
+        "longest_max_age": plan.longest_max_age,
+        "ids_changed_since": plan.ids_changed_since,
         "policy": policy,
         "record": record,
         "waits": asdict(plan.waits),

@@ -146,6 +146,16 @@ def read(body: bytes) -> Reading:
     )
 
 
+def mode_of(reading: Reading) -> str:
+    """Name the mode, ``malformed`` for what is no policy by RFC 8461."""
+    return reading.policy.mode.value if reading.policy else "malformed"
+
+
+def served_mode(reading: Reading) -> str:
+    """Name the mode as it counts for exposure: a malformed policy that says none enforces nothing."""
+    return Mode.NONE.value if reading.mode == Mode.NONE.value else mode_of(reading)
+
+
 def none_policy(reading: Reading, *, keep_mx: bool) -> bytes:
     """Return the body that turns a policy off and keeps what senders must ignore anyway.
 

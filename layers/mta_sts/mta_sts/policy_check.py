@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from mta_sts.instants import stamp
-from mta_sts.policy import is_text_plain, read
+from mta_sts.policy import is_text_plain, read, served_mode
 
 Outcome = Literal["answered", "no answer", "certificate", "not asked"]
 
@@ -21,6 +21,7 @@ _REDIRECTS = range(300, 400)
 _NO_POLICY = (403, 404)  # S3 answers 403 for a missing key to whoever may not list the bucket
 _LABELS_SHOWN = 3
 _DIGEST_SHOWN = 12
+_MOST_MX = 50  # patterns of a foreign policy
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,56 @@ def evaluate(
         "not_asked": unasked,
         "checked_at": stamp(now),
         "region": region,
+    }
+
+
+def look(
+    fetched: Iterable[Fetched],
+    not_asked: Iterable[Mapping[str, str]],
+    *,
+    known: Mapping[str, str],
+    host: str,
+    now: datetime,
+    region: str,
+) -> dict[str, Any]:
+    """Say what each address serves, where nothing in particular is expected.
+
+    ``known`` maps the SHA-256 of bodies to their names. Returns what :func:`evaluate` does, always
+    ready and without laggards; each agreeing entry has also ``mode`` (empty where no sender would read
+    a policy, however lenient), ``max_age`` (seconds, None where it cannot be read) and ``mx``.
+    """
+    agreeing: list[dict[str, Any]] = []
+    unasked = [dict(entry) for entry in not_asked]
+    for answer in fetched:
+        if _counts(answer):
+            agreeing.append(_entry(answer) | _served(answer, known))
+        else:
+            unasked.append({"address": answer.address, "reason": answer.detail})
+    return {
+        "ready": True,
+        "host": host,
+        "agreeing": agreeing,
+        "laggards": [],
+        "not_asked": unasked,
+        "checked_at": stamp(now),
+        "region": region,
+    }
+
+
+def _served(answer: Fetched, known: Mapping[str, str]) -> dict[str, Any]:
+    none: dict[str, Any] = {"mode": "", "max_age": None, "mx": []}
+    if answer.outcome != "answered" or answer.status != _OK:
+        return none | {"found": _found(answer, ())}
+    reading = read(answer.body)
+    if reading.mode is None:
+        return none | {"found": _found(answer, ())}
+    mode = served_mode(reading)
+    name = known.get(hashlib.sha256(answer.body).hexdigest(), "a policy that S3 has no version of")
+    return {
+        "mode": mode,
+        "max_age": reading.max_age,
+        "mx": list(reading.mx[:_MOST_MX]),
+        "found": f"{name}, mode {mode}",
     }
 
 

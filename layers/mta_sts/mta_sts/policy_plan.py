@@ -1,25 +1,39 @@
 """Plans what becomes of the policy object."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mta_sts.instants import stamp
-from mta_sts.observed import Findings, History, StoredPolicy
+from mta_sts.observed import Findings, History, StoredPolicy, foreign_label
 from mta_sts.plan import PolicyChange
-from mta_sts.policy import NONE_MAX_AGE, Mode, Reading, is_text_plain, none_policy, read
+from mta_sts.policy import (
+    NONE_MAX_AGE,
+    Mode,
+    Reading,
+    is_text_plain,
+    mode_of,
+    mx_matches,
+    none_policy,
+    read,
+    served_mode,
+)
 from mta_sts.request import Request
 
 _EXCERPT = 4096  # characters of the present policy shown in a plan
 _WELL_KNOWN = "/.well-known/mta-sts.txt"
+_MOST_MX = 20  # patterns shown
 
 
 def plan_policy(
     request: Request, found: Findings, other_cache_seconds: int, warnings: list[str]
 ) -> PolicyChange:
     """Decide the new bytes, and whether they have to be written at all; adds to ``warnings``."""
-    stored, location = found.stored, found.location
+    untouched = _untouched(found, other_cache_seconds)
+    if not request.publishes:
+        return untouched
+    stored = found.stored
     reading = read(stored.body if stored else b"")
     kept = reading if reading.mx else _last_with_mx(found.history, reading)
     body = none_policy(replace(reading, mx=kept.mx), keep_mx=request.keep_mx)
@@ -40,6 +54,18 @@ def plan_policy(
         _warn_about_policy(reading, stored, request, warnings)
     if request.keep_mx and not _mx_lines(body):
         warnings.append("keep_mx: no version of the policy has an mx line that could be kept.")
+    return replace(
+        untouched,
+        after=body.decode("utf-8"),
+        after_sha256=hashlib.sha256(body).hexdigest(),
+        content_type=content_type,
+        write=not fine,
+    )
+
+
+def _untouched(found: Findings, other_cache_seconds: int) -> PolicyChange:
+    """Describe the policy as it is, nothing to be written."""
+    stored, location = found.stored, found.location
     return PolicyChange(
         bucket=location.bucket,
         key=location.key,
@@ -52,16 +78,16 @@ def plan_policy(
         published_at=stamp(stored.last_modified) if stored else "",
         before=stored.body.decode("utf-8", "backslashreplace")[:_EXCERPT] if stored else "",
         before_sha256=stored.sha256 if stored else "",
-        before_mode=mode_of(reading) if stored else "",
+        before_mode=mode_of(read(stored.body)) if stored else "",
         before_media_type=stored.content_type if stored else "",
         before_headers=dict(stored.headers) if stored else {},
-        known=_known(stored, found.history),
-        after=body.decode("utf-8"),
-        after_sha256=hashlib.sha256(body).hexdigest(),
-        content_type=content_type,
+        known=known_bodies(stored, found.history),
+        after="",
+        after_sha256="",
+        content_type="",
         headers={"CacheControl": "no-store", **(stored.headers if stored else {})},
         tagging=stored.tagging if stored else "",
-        write=not fine,
+        write=False,
     )
 
 
@@ -90,7 +116,7 @@ def _warn_about_policy(
         )
 
 
-def _known(stored: StoredPolicy | None, history: History) -> dict[str, str]:
+def known_bodies(stored: StoredPolicy | None, history: History) -> dict[str, str]:
     """Name every body that the policy host may rightly serve before the first write."""
     known = {}
     for version in history.versions:
@@ -102,7 +128,7 @@ def _known(stored: StoredPolicy | None, history: History) -> dict[str, str]:
     return known
 
 
-def bodies(history: History) -> tuple[Mapping[str, Any], ...]:
+def bodies(history: History, new_mx: Sequence[str] = ()) -> tuple[Mapping[str, Any], ...]:
     """List what was served, oldest first, as exposure is computed from it (a delete marker ends one)."""
     told: list[Mapping[str, Any]] = []
     ends = [version.since for version in history.versions[1:]]
@@ -113,21 +139,42 @@ def bodies(history: History) -> tuple[Mapping[str, Any], ...]:
         told.append(
             {
                 "version": version.version_id,
-                # A malformed policy that says none enforces nothing, whoever reads it.
-                "mode": _served_mode(reading) if reading else "malformed",
+                "mode": served_mode(reading) if reading else "unknown",
                 "max_age": reading.max_age if reading else None,
                 "sha256": hashlib.sha256(version.body).hexdigest()
                 if version.body is not None
                 else "",
                 "since": stamp(version.since),
                 "replaced_at": stamp(end) if end else None,
+                "refuses": refused(reading.mx, new_mx) if reading else list(new_mx),
             }
         )
     return tuple(told)
 
 
-def _served_mode(reading: Reading) -> str:
-    return Mode.NONE.value if reading.mode == Mode.NONE.value else mode_of(reading)
+def refused(patterns: Sequence[str], hosts: Sequence[str]) -> list[str]:
+    """Name the hosts that none of a policy's mx patterns allows (RFC 8461 section 4.1)."""
+    return [host for host in hosts if not any(mx_matches(pattern, host) for pattern in patterns)]
+
+
+def common_mx(
+    history: History, host: Mapping[str, Any], labels: Collection[str]
+) -> tuple[str, ...]:
+    """Give the mx patterns that all of these policies name, in the order of the newest.
+
+    ``labels`` are versions, or name what a look at the policy host (``host``) has seen.
+    """
+    named = [
+        list(read(version.body or b"").mx)
+        for version in history.versions
+        if version.version_id in labels and not version.deleted
+    ]
+    named += [row["mx"] for row in host.get("agreeing", []) if foreign_label(row) in labels]
+    if not named:
+        return ()
+    folded = [[pattern.lower() for pattern in patterns] for patterns in named]
+    shared = set.intersection(*map(set, folded))
+    return tuple(dict.fromkeys(pattern for pattern in folded[-1] if pattern in shared))[:_MOST_MX]
 
 
 def _last_with_mx(history: History, otherwise: Reading) -> Reading:
@@ -138,8 +185,3 @@ def _last_with_mx(history: History, otherwise: Reading) -> Reading:
 
 def _mx_lines(body: bytes) -> bool:
     return bool(read(body).mx)
-
-
-def mode_of(reading: Reading) -> str:
-    """Name the mode, ``malformed`` for what is no policy by RFC 8461."""
-    return reading.policy.mode.value if reading.policy else "malformed"

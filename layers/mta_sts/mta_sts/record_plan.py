@@ -1,12 +1,13 @@
 """Plans what becomes of the TXT set with the STS value; refuses what cannot be swapped as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from mta_sts.domains import record_name
 from mta_sts.errors import RecordConflictError, ZoneNotDelegatedError
-from mta_sts.observed import Findings, TxtSet
+from mta_sts.observed import Findings, RecordSet
 from mta_sts.plan import RecordChange
 from mta_sts.record import Record, RecordSyntaxError, is_sts, new_id, replacement
 from mta_sts.record_check import readable
@@ -16,23 +17,25 @@ _MOST_SHOWN = 300  # characters of a TXT value in texts
 NEW_RECORD_TTL = 300  # seconds; only where no TXT set stands at the name
 
 
-def plan_record(domain: str, found: Findings, now: datetime, warnings: list[str]) -> RecordChange:
+def plan_change(domain: str, found: Findings, now: datetime, warnings: list[str]) -> RecordChange:
     """Decide id and exact sets; adds to ``warnings``. Raises RecordConflictError, ZoneNotDelegatedError."""
     name = record_name(domain)
-    before = _plain_txt_set(name, found)
-    contents = [_content(value) for value in before.values] if before else []
-    # Some senders take a value for theirs that RFC 8461 section 3.1 has them ignore, "v=STSv1 ;" say:
-    # beside a proper one it would be one too many for them, so it counts as malformed.
-    marked = [position for position, content in enumerate(contents) if _looks_like_sts(content)]
-    if len(marked) > 1:
-        shown = ", ".join(readable(contents[position])[:200] for position in marked)
+    before = _plain_set(name, found)
+    if before and before.type == "CNAME":
         raise RecordConflictError(
-            f"{name} in zone {found.zone.zone_id} has {len(marked)} STS values ({shown}); to senders that is"
-            " no policy at all (RFC 8461 section 3.1). Nothing was changed. Remove all but the one that"
-            " belongs to the policy, then run again."
+            f"{_where(name, found)} is a CNAME to {_target(before)}: the id belongs to whoever runs that"
+            " name. Nothing was changed. Ask them to change the id after the policy, take the record back"
+            " first, or withdraw the CNAME by delete-record."
+        )
+    contents, marked = _sts_values(before)
+    if len(marked) > 1:
+        raise RecordConflictError(
+            f"{_where(name, found)} has {len(marked)} STS values ({_shown(contents, marked)}); to senders"
+            " that is no policy at all (RFC 8461 section 3.1). Nothing was changed. Remove all but the one"
+            " that belongs to the policy, then run again."
         )
     old = contents[marked[0]] if marked else None
-    old_id = _id(old, name, warnings)
+    old_id = _id(old, name, "replaced", warnings)
     if old_id in found.used_ids and found.id_changes and found.id_changes[-1]["id"] != old_id:
         warnings.append(
             f"The record was put back to {old_id}, an id of the past: senders that know it have renewed what"
@@ -46,9 +49,7 @@ def plan_record(domain: str, found: Findings, now: datetime, warnings: list[str]
     else:
         values.append(quote(new.encode()))
     ttl = before.ttl if before else NEW_RECORD_TTL
-    after = TxtSet(name, ttl, tuple(values))
-    # Without an STS value in it, resolvers hold either the set as it is or the zone's negative answer.
-    wait = max(before.ttl if before else found.negative_ttl, found.longest_ttl)
+    wait = _wait(before, found)
     if old is None:
         warnings.append(
             f"There is no STS record at {name}. One is made after the policy is proven, because senders may"
@@ -59,7 +60,7 @@ def plan_record(domain: str, found: Findings, now: datetime, warnings: list[str]
         zone=found.zone.name,
         name=name,
         before=before,
-        after=after,
+        after=RecordSet(name, ttl, tuple(values)),
         old=readable(old)[:_MOST_SHOWN] if old is not None else "",
         new=new,
         old_id=old_id,
@@ -68,35 +69,118 @@ def plan_record(domain: str, found: Findings, now: datetime, warnings: list[str]
     )
 
 
-def _plain_txt_set(name: str, found: Findings) -> TxtSet | None:
-    """Give the TXT set at ``name``; raise RecordConflictError where it cannot be swapped as a whole."""
-    where = f"{name} in zone {found.zone.zone_id}"
-    for record_set in found.record_sets:
-        if record_set["Type"] == "CNAME":
-            values = record_set.get("ResourceRecords", [{"Value": "an alias"}])
-            target = values[0]["Value"].rstrip(".")
+def plan_deletion(domain: str, found: Findings, warnings: list[str]) -> RecordChange:
+    """Decide what is left of the set without its STS values; adds to ``warnings``.
+
+    A CNAME goes as a whole: it is the zone's, only its target is not. Raises RecordConflictError, where
+    a wildcard would answer with an STS value afterwards too, or ZoneNotDelegatedError.
+    """
+    name = record_name(domain)
+    before = _plain_set(name, found)
+    contents, marked = _sts_values(before)
+    after = None
+    if before and before.type == "TXT":
+        kept = [value for place, value in enumerate(before.values) if place not in marked]
+        after = replace(before, values=tuple(kept)) if kept else None
+    if after is None:
+        _refuse_wildcards(name, found)
+    if before and before.type == "CNAME":
+        old, old_id = f"CNAME to {_target(before)}", ""
+        warnings.append(
+            f"{name} is a CNAME to {_target(before)}. It is withdrawn; the name that it leads to, and the"
+            " policy if it is served elsewhere, are not touched."
+        )
+    elif len(marked) > 1:
+        old, old_id = _shown(contents, marked), ""
+        warnings.append(
+            f"{name} has {len(marked)} STS values ({old}), which to senders is no policy (RFC 8461 section"
+            " 3.1). All of them are deleted."
+        )
+    else:
+        one = contents[marked[0]] if marked else None
+        old = readable(one)[:_MOST_SHOWN] if one is not None else ""
+        old_id = _id(one, name, "deleted", warnings)
+    if not old:
+        warnings.append(f"There is no STS record at {name}: nothing has to be deleted.")
+    return RecordChange(
+        zone_id=found.zone.zone_id,
+        zone=found.zone.name,
+        name=name,
+        before=before,
+        after=after,
+        old=old,
+        new="",
+        old_id=old_id,
+        new_id="",
+        wait_seconds=_wait(before, found),
+    )
+
+
+def _wait(before: RecordSet | None, found: Findings) -> int:
+    """Say for how many seconds an old answer may be kept.
+
+    Without an STS value in it, resolvers hold either the set as it is or the zone's negative answer.
+    """
+    return max(before.ttl if before else found.negative_ttl, found.longest_ttl)
+
+
+def _refuse_wildcards(name: str, found: Findings) -> None:
+    for wildcard in found.wildcards:
+        values = [readable(value)[:200] for value in wildcard.values if _looks_like_sts(value)]
+        if values:
             raise RecordConflictError(
-                f"{where} is a CNAME to {target}: the id belongs to whoever runs that name. Nothing was"
-                " changed. Ask them to change the id after the policy, or take the record back first."
+                f"Without a record of its own {name} would be answered by {wildcard.name} in zone"
+                f" {found.zone.zone_id}, with {', '.join(values)}: MTA-STS would stay on, under another id."
+                f" Nothing was changed. Take the STS value out of {wildcard.name}, or use none-policy."
             )
+
+
+def _sts_values(before: RecordSet | None) -> tuple[list[bytes], list[int]]:
+    """Give the contents of a TXT set's values, and the places of those that senders take for a record.
+
+    Some senders take a value for theirs that RFC 8461 section 3.1 has them ignore, "v=STSv1 ;" say:
+    beside a proper one it would be one too many for them, so it counts as malformed.
+    """
+    if before is None or before.type != "TXT":
+        return [], []
+    contents = [content(value) for value in before.values]
+    return contents, [place for place, content in enumerate(contents) if _looks_like_sts(content)]
+
+
+def _shown(contents: Sequence[bytes], marked: Sequence[int]) -> str:
+    return ", ".join(readable(contents[place])[:200] for place in marked)[:_MOST_SHOWN]
+
+
+def _where(name: str, found: Findings) -> str:
+    return f"{name} in zone {found.zone.zone_id}"
+
+
+def _target(cname: RecordSet) -> str:
+    return cname.values[0].rstrip(".")
+
+
+def _plain_set(name: str, found: Findings) -> RecordSet | None:
+    """Give the TXT set or CNAME at ``name``; raise RecordConflictError where it is no plain one."""
+    where = _where(name, found)
+    for record_set in found.record_sets:
         if record_set["Type"] == "NS":
             targets = ", ".join(value["Value"] for value in record_set["ResourceRecords"])
             raise ZoneNotDelegatedError(
                 f"{where} is delegated to {targets}: a record in this zone would be seen by nobody. Nothing"
                 " was changed. Run where the delegated zone is."
             )
-    txt = [record_set for record_set in found.record_sets if record_set["Type"] == "TXT"]
-    for record_set in txt:
+    ours = [one for one in found.record_sets if one["Type"] in {"TXT", "CNAME"}]
+    for record_set in ours:
         kind = _routing(record_set)
         if kind:
             raise RecordConflictError(
-                f"{where} is {kind} TXT set: resolvers would not all get the same id. Nothing was changed."
-                " Replace it by a simple set, then run again."
+                f"{where} is {kind} {record_set['Type']} set: resolvers would not all get the same id."
+                " Nothing was changed. Replace it by a simple set, then run again."
             )
-    if not txt:
+    if not ours:
         return None
-    values = tuple(record["Value"] for record in txt[0]["ResourceRecords"])
-    return TxtSet(name, txt[0]["TTL"], values)
+    values = tuple(record["Value"] for record in ours[0]["ResourceRecords"])
+    return RecordSet(name, ours[0]["TTL"], values, ours[0]["Type"])
 
 
 def _routing(record_set: Mapping[str, Any]) -> str:
@@ -119,14 +203,15 @@ def _looks_like_sts(content: bytes) -> bool:
     return is_sts(content) or content.strip().lower().startswith(b"v=stsv1")
 
 
-def _content(value: str) -> bytes:
+def content(value: str) -> bytes:
+    """Read a TXT value as senders do; empty where Route 53 spells it in a way that nobody needs to read."""
     try:
         return unquote(value)
     except TxtSyntaxError:
         return b""  # a neighbour that Route 53 spells in its own way; it stays as it is
 
 
-def _id(old: bytes | None, name: str, warnings: list[str]) -> str:
+def _id(old: bytes | None, name: str, fate: str, warnings: list[str]) -> str:
     if old is None:
         return ""
     try:
@@ -134,6 +219,6 @@ def _id(old: bytes | None, name: str, warnings: list[str]) -> str:
     except RecordSyntaxError as error:
         warnings.append(
             f"The STS value at {name} is malformed ({error}): to senders that is no policy (RFC 8461 section"
-            " 3.1). It is replaced, its neighbours stay."
+            f" 3.1). It is {fate}, its neighbours stay."
         )
         return ""

@@ -3,31 +3,57 @@
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from mta_sts.domains import DomainNameError, normalise
 from mta_sts.errors import InvalidRequestError
+from mta_sts.policy import MAX_AGE_LIMIT
 
-METHODS = ("none-policy",)
-_FLAGS = ("dry_run", "keep_mx", "create_policy")
+METHODS = ("none-policy", "delete-record")
+_FLAGS = ("dry_run", "keep_mx", "create_policy", "publish_none")
 _TEXTS = {"requested_by": 256, "ticket": 256, "reason": 2000}  # most characters
+_MOMENTS = ("accept_exposure_until", "ids_changed_since")
+_YEARS = range(2000, 3000)  # what lies outside is a slip
+_MOST_MX = 20
 _MOST_TOLD = 20
-_FIELDS = ("domain", "method", *_FLAGS, *_TEXTS, "approved_plan")
+_FIELDS = (
+    "domain", "method", *_FLAGS, "new_mx", "longest_max_age", *_MOMENTS, *_TEXTS, "approved_plan",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Request:
-    """A checked request; ``domain`` is in lower-case A-labels without a final dot."""
+    """A checked request; ``domain`` and ``new_mx`` are in lower-case A-labels without a final dot.
+
+    ``longest_max_age`` (seconds) and ``ids_changed_since`` are attestations: what the caller vouches
+    for where the history is not known.
+    """
 
     domain: str
     method: str
     dry_run: bool = False
     keep_mx: bool = False
     create_policy: bool = False
+    publish_none: bool = False
+    new_mx: tuple[str, ...] = ()
+    longest_max_age: int | None = None
+    accept_exposure_until: datetime | None = None
+    ids_changed_since: datetime | None = None
     requested_by: str = ""
     ticket: str = ""
     reason: str = ""
     approved_plan: str = ""
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the record goes."""
+        return self.method == "delete-record"
+
+    @property
+    def publishes(self) -> bool:
+        """Whether the ``none`` policy is put in place first."""
+        return not self.deletes or self.publish_none
 
     @classmethod
     def parse(cls, data: object) -> Self:
@@ -46,19 +72,43 @@ class Request:
         fields["method"] = _method(data, problems)
         for name in _FLAGS:
             fields[name] = _flag(data, name, problems)
+        fields["new_mx"] = _new_mx(data, problems)
+        fields["longest_max_age"] = _seconds(data, "longest_max_age", problems)
+        for name in _MOMENTS:
+            fields[name] = _moment(data, name, problems)
         for name, most in _TEXTS.items():
             fields[name] = _text(data, name, most, problems)
         fields["approved_plan"] = _digest(data, problems)
+        request = cls(**fields)
+        problems.extend(_misplaced(request))
         if problems:
             more = f"; and {len(problems) - _MOST_TOLD} more" if len(problems) > _MOST_TOLD else ""
             told = "; ".join(problems[:_MOST_TOLD]) + more
             raise InvalidRequestError(
                 f"The input cannot be carried out: {told}. An example: {_EXAMPLE}"
             )
-        return cls(**fields)
+        return request
 
 
 _EXAMPLE = '{"domain": "solarmora.com", "method": "none-policy"}'
+
+
+def _misplaced(request: Request) -> list[str]:
+    """Name what the method would have to ignore: nothing that is accepted is."""
+    if request.method == "none-policy":
+        given = {
+            "publish_none": request.publish_none,
+            "accept_exposure_until": request.accept_exposure_until,
+        }
+        return [f"{name} is for delete-record only" for name, value in given.items() if value]
+    if request.method == "delete-record" and not request.publish_none:
+        given = {"keep_mx": request.keep_mx, "create_policy": request.create_policy}
+        return [
+            f"{name} needs publish_none: true, without which delete-record writes no policy"
+            for name, value in given.items()
+            if value
+        ]
+    return []
 
 
 def _domain(data: Mapping[str, Any], problems: list[str]) -> str:
@@ -67,11 +117,60 @@ def _domain(data: Mapping[str, Any], problems: list[str]) -> str:
     elif not isinstance(data["domain"], str):
         problems.append(f"domain must be text, it is {_kind(data['domain'])}")
     else:
-        try:
-            return normalise(data["domain"])
-        except DomainNameError as error:
-            problems.append(f"domain {_shown(data['domain'])}: {error}")
+        return _name(data["domain"], "domain", problems)
     return ""
+
+
+def _name(text: str, field: str, problems: list[str]) -> str:
+    try:
+        return normalise(text)
+    except DomainNameError as error:
+        problems.append(f"{field} {_shown(text)}: {error}")
+        return ""
+
+
+def _new_mx(data: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
+    if "new_mx" not in data:
+        return ()
+    value = data["new_mx"]
+    if not isinstance(value, list) or not all(isinstance(host, str) for host in value):
+        problems.append(f"new_mx must be a list of host names, it is {_kind(value)}")
+        return ()
+    if not 0 < len(value) <= _MOST_MX:
+        problems.append(f"new_mx must name 1 to {_MOST_MX} hosts, it names {len(value)}")
+        return ()
+    return tuple(dict.fromkeys(_name(host, "new_mx", problems) for host in value))
+
+
+def _seconds(data: Mapping[str, Any], name: str, problems: list[str]) -> int | None:
+    if name not in data:
+        return None
+    value = data[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_AGE_LIMIT:
+        problems.append(f"{name} must be a number of seconds from 0 to {MAX_AGE_LIMIT}")
+        return None
+    return value
+
+
+def _moment(data: Mapping[str, Any], name: str, problems: list[str]) -> datetime | None:
+    """Read a date, which stands for its first moment in UTC, or a moment with its offset."""
+    if name not in data:
+        return None
+    value = data[name]
+    wanted = f"{name} must be a date such as 2027-01-31, or a moment such as 2027-01-31T12:00:00Z"
+    if not isinstance(value, str):
+        problems.append(f"{wanted}; it is {_kind(value)}")
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None and "T" not in value and " " not in value:
+            moment = moment.replace(tzinfo=UTC)
+        if moment.tzinfo is not None and moment.year in _YEARS:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    problems.append(f"{wanted}; it is {_shown(value)}")
+    return None
 
 
 def _method(data: Mapping[str, Any], problems: list[str]) -> str:

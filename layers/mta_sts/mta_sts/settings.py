@@ -79,6 +79,8 @@ class Settings:
     other_cache_seconds: int
     deadline_seconds: int
     first_pause_seconds: int
+    unseen_change_seconds: int
+    max_policy_age_seconds: int
     dns_role_arn: str
     network: Network
 
@@ -94,6 +96,8 @@ class Settings:
             other_cache_seconds=int(data["other_cache_seconds"]),
             deadline_seconds=int(data["deadline_seconds"]),
             first_pause_seconds=int(data["first_pause_seconds"]),
+            unseen_change_seconds=int(data["unseen_change_seconds"]),
+            max_policy_age_seconds=int(data["max_policy_age_seconds"]),
             dns_role_arn=data["dns_role_arn"],
             network=Network(
                 resolvers=tuple(Endpoint.parse(text, 53) for text in resolvers),

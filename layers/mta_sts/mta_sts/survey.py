@@ -10,16 +10,28 @@ from mta_sts.adapters.delegation import addresses_of, delegation, negative_ttl
 from mta_sts.adapters.dns import REFERRAL, ask_everywhere
 from mta_sts.adapters.ledger import recent_changes
 from mta_sts.adapters.locations import locate
+from mta_sts.adapters.policy_host import ask_policy_host
 from mta_sts.domains import policy_host, record_name
 from mta_sts.errors import (
     DnsUnreachableError,
     PolicyNotFoundError,
     PolicyNotServedError,
+    PolicyUnreadableError,
     ZoneNotDelegatedError,
     ZoneNotFoundError,
 )
 from mta_sts.instants import instant
-from mta_sts.observed import Findings, HostedZone, Location, StoredPolicy
+from mta_sts.observed import (
+    Findings,
+    History,
+    HostedZone,
+    Location,
+    StoredPolicy,
+    Wildcard,
+)
+from mta_sts.policy_check import look
+from mta_sts.policy_plan import known_bodies
+from mta_sts.record_plan import content
 from mta_sts.request import Request
 from mta_sts.settings import Network, Settings
 
@@ -54,11 +66,11 @@ def survey(
         locate(request.domain, settings, ssm), policy_host(request.domain), cdn
     )
     remembered = ledger.domain(request.domain)
-    stored = _stored(store, location, create=request.create_policy)
-    return Findings(
+    stored, history = _policy(request, store, location)
+    found = Findings(
         location=location,
         stored=stored,
-        history=store.history(location.bucket, location.key),
+        history=history,
         zone=zone,
         record_sets=zones.record_sets(zone.zone_id, name),
         negative_ttl=negative_ttl(zone.name, network),
@@ -66,6 +78,72 @@ def survey(
         used_ids=frozenset(remembered.get("ids", ())),
         id_changes=tuple(recent_changes(remembered.get("id_changes", ()), now)),
     )
+    if request.deletes:
+        found = replace(found, wildcards=_wildcards(name, zone, zones, network))
+    if not request.publishes:
+        found = replace(found, host=_host(request.domain, found, network, now))
+    return found
+
+
+def _policy(
+    request: Request, store: "PolicyStore", location: Location
+) -> tuple[StoredPolicy | None, History]:
+    """Read the policy and its versions.
+
+    A method that leaves the policy alone does without: it may lie elsewhere, or be broken. What cannot
+    be read is not known, and counts as that.
+    """
+    if request.publishes:
+        stored = _stored(store, location, create=request.create_policy)
+        return stored, store.history(location.bucket, location.key)
+    try:
+        stored = _stored(store, location, create=True)
+        return stored, store.history(location.bucket, location.key)
+    except (PolicyNotFoundError, PolicyUnreadableError) as error:
+        return None, History(gap=str(error).partition(". ")[0])
+
+
+def _host(domain: str, found: Findings, network: Network, now: datetime) -> Mapping[str, Any]:
+    """Look what the policy host serves, whatever it is."""
+    asked = ask_policy_host(policy_host(domain), network)
+    return look(
+        asked.fetched,
+        asked.not_asked,
+        known=known_bodies(found.stored, found.history),
+        host=policy_host(domain),
+        now=now,
+        region=network.region,
+    )
+
+
+def _wildcards(
+    name: str, zone: HostedZone, zones: "Zones", network: Network
+) -> tuple[Wildcard, ...]:
+    """Find what would answer at NAME without a record of its own; raises DnsUnreachableError."""
+    found = []
+    for record_set in zones.wildcard_sets(zone.zone_id, zone.name, name):
+        own = str(record_set["Name"]).rstrip(".").replace("\\052", "*")
+        targets = [record_set["AliasTarget"]["DNSName"]] if "AliasTarget" in record_set else []
+        values = [record["Value"] for record in record_set.get("ResourceRecords", ())]
+        if record_set["Type"] == "CNAME":
+            targets += values
+        elif record_set["Type"] == "TXT":
+            found.append(Wildcard(own, tuple(content(value) for value in values)))
+        if record_set["Type"] in {"CNAME", "TXT"}:
+            found += [Wildcard(own, _answered(target.rstrip("."), network)) for target in targets]
+    return tuple(found)
+
+
+def _answered(target: str, network: Network) -> tuple[bytes, ...]:
+    """Ask the resolvers for the TXT values at the target of an alias."""
+    answers = ask_everywhere(target, (), network, rounds=1).answers
+    if not any(answer.outcome in ("present", "absent") for answer in answers):
+        raise DnsUnreachableError(
+            f"No resolver could tell the TXT values of {target}, to which a wildcard leads:"
+            f" {'; '.join(f'{answer.address}: {answer.detail}' for answer in answers)}. Nothing was changed."
+            " Look at the resolvers, then run again."
+        )
+    return tuple(value for answer in answers for value in answer.values)
 
 
 def _answered_ttl(name: str, zone: HostedZone, network: Network) -> int:

@@ -35,6 +35,7 @@ class Claim:
 
     ``policy`` and ``record`` are as they were; ``worth_restoring`` says that the policy is not
     already ``none``, so that a second run does not save the first one's work over the original.
+    ``new_id`` is empty where the record goes, ``old_id`` where there is none.
     """
 
     domain: str
@@ -95,10 +96,12 @@ class Ledger:
             ":dead": holder if dead else claim.execution_arn,
             ":now": stamp(now),
             ":id": claim.new_id,
-            ":ids": {claim.new_id, *([claim.old_id] if claim.old_id else [])},
             ":saved": saved,
             ":ttls": ttls,
         }
+        ids = {claim.new_id, claim.old_id} - {""}
+        if ids:  # a set cannot be empty
+            values[":ids"] = ids
         try:
             self._db.transact_write_items(
                 TransactItems=[
@@ -107,7 +110,7 @@ class Ledger:
                             "TableName": self._table,
                             "Key": _typed({"domain": claim.domain, "item": DOMAIN}),
                             "UpdateExpression": "SET holder = :me, held_since = :now, ttls = :ttls, "
-                            f"{keep} ADD ids :ids",
+                            f"{keep}{' ADD ids :ids' if ids else ''}",
                             "ConditionExpression": "holder = :me OR ((attribute_not_exists(holder) OR"
                             " holder = :dead) AND (NOT contains(ids, :id)))",
                             "ExpressionAttributeValues": _typed(values),
@@ -165,7 +168,7 @@ class Ledger:
             now = instant(id_change["at"])
             changes.append("id_changes = :id_changes")
             fields["id_changes"] = [
-                *(one for one in recent_changes(known, now) if one["id"] != id_change["id"]),
+                *(one for one in recent_changes(known, now) if one["at"] != id_change["at"]),
                 dict(id_change),
             ]
         try:

@@ -1,13 +1,13 @@
-"""Hosted zones and TXT record sets in Route 53; its errors become ours here."""
+"""Hosted zones and record sets in Route 53; its errors become ours here."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from mta_sts.errors import ConcurrentChangeError, RecordConflictError
-from mta_sts.observed import HostedZone, TxtSet
+from mta_sts.observed import HostedZone, RecordSet
 
 if TYPE_CHECKING:
     from types_boto3_route53 import Route53Client
@@ -18,7 +18,7 @@ _PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between attempts
 
 
 class Zones:
-    """Reads hosted zones and swaps one TXT record set; ``sleep`` is a seam for tests."""
+    """Reads hosted zones and swaps one record set; ``sleep`` is a seam for tests."""
 
     def __init__(
         self, client: "Route53Client", sleep: Callable[[float], None] = time.sleep
@@ -48,30 +48,59 @@ class Zones:
         """List the record sets of every type at exactly ``name``, as Route 53 spells them."""
         answer = self._route53.list_resource_record_sets(HostedZoneId=zone_id, StartRecordName=name)
         # The list starts at the first name at or after the one asked for.
-        return [
-            dict(s) for s in answer["ResourceRecordSets"] if s["Name"].rstrip(".").lower() == name
-        ]
+        return [dict(found) for found in answer["ResourceRecordSets"] if _name_of(found) == name]
 
-    def txt_set(self, zone_id: str, name: str) -> TxtSet | None:
-        """Read the plain TXT set at ``name``; None where there is none."""
+    def record_set(self, zone_id: str, name: str) -> RecordSet | None:
+        """Read the plain TXT set at ``name``, or the CNAME there; None where there is neither."""
         for found in self.record_sets(zone_id, name):
-            if found["Type"] == "TXT" and "ResourceRecords" in found:
+            if found["Type"] in {"TXT", "CNAME"} and "ResourceRecords" in found:
                 values = tuple(record["Value"] for record in found["ResourceRecords"])
-                return TxtSet(name, found["TTL"], values)
+                return RecordSet(name, found["TTL"], values, found["Type"])
         return None
 
-    def swap(self, zone_id: str, old: TxtSet | None, new: TxtSet, *, comment: str) -> str:
-        """Replace exactly ``old`` (None: nothing) by ``new`` in one atomic batch; return the change id.
+    def wildcard_sets(self, zone_id: str, zone: str, name: str) -> list[dict[str, Any]]:
+        """List the sets of the wildcard that answers at ``name`` once its TXT set or CNAME is gone.
+
+        That is the one right below the closest name that still exists, were it only because of names
+        below it; nothing covers a name that itself goes on to exist (RFC 4592 section 3.3.1).
+        """
+        encloser = name
+        while encloser != zone and not self._exists_without(zone_id, encloser, name):
+            encloser = encloser.partition(".")[2]
+        return [] if encloser == name else self.record_sets(zone_id, f"*.{encloser}")
+
+    def _exists_without(self, zone_id: str, name: str, removed: str) -> bool:
+        """Tell whether a set at or below ``name`` exists besides the one to be removed."""
+        # Sorted by reversed labels: what lies below a name follows it. One of the two may be removed.
+        listed = self._route53.list_resource_record_sets(
+            HostedZoneId=zone_id, StartRecordName=name, MaxItems="2"
+        )["ResourceRecordSets"]
+        return any(
+            f".{_name_of(found)}".endswith(f".{name}")
+            and not (_name_of(found) == removed and found["Type"] in {"TXT", "CNAME"})
+            for found in listed
+        )
+
+    def swap(
+        self, zone_id: str, old: RecordSet | None, new: RecordSet | None, *, comment: str
+    ) -> str:
+        """Replace exactly ``old`` by ``new`` (None: nothing) in one atomic batch; return the change id.
 
         DELETE must name the set exactly and CREATE fails where one exists, which makes the batch a
         compare-and-swap. Never UPSERT. Where ``new`` stands already, it is put in its own place: the
-        change that made it was made earlier, so it is everywhere when this one is. Raises
+        change that made it was made earlier, so it is everywhere when this one is. Where nothing is
+        wanted and nothing stands, nothing can be put: the change id is empty. Raises
         ConcurrentChangeError where the set is neither; nothing was changed then.
         """
+        some = new or old
+        if some is None:
+            return ""
         for pause in (*_PAUSES, None):
-            current = self.txt_set(zone_id, new.name)
+            current = self.record_set(zone_id, some.name)
             if not _same(current, old) and not _same(current, new):
-                raise _lost(zone_id, new.name, old, current)
+                raise _lost(zone_id, some.name, old, current)
+            if current is None and new is None:
+                return ""
             try:
                 return self._change(zone_id, current, new, comment)
             except ClientError as error:
@@ -84,15 +113,17 @@ class Zones:
                     raise  # still busy: the workflow tries again, for longer
                 if pause is None:
                     raise RecordConflictError(
-                        f"Route 53 refuses to change {new.name} in zone {zone_id}: {error}. The set is as"
+                        f"Route 53 refuses to change {some.name} in zone {zone_id}: {error}. The set is as"
                         " it was. Look whether it is protected."
                     ) from error
                 self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def _change(self, zone_id: str, old: TxtSet | None, new: TxtSet, comment: str) -> str:
+    def _change(
+        self, zone_id: str, old: RecordSet | None, new: RecordSet | None, comment: str
+    ) -> str:
         changes = [{"Action": "DELETE", "ResourceRecordSet": _api(old)}] if old else []
-        changes.append({"Action": "CREATE", "ResourceRecordSet": _api(new)})
+        changes += [{"Action": "CREATE", "ResourceRecordSet": _api(new)}] if new else []
         answer = self._route53.change_resource_record_sets(
             HostedZoneId=zone_id,
             ChangeBatch={"Comment": comment, "Changes": changes},  # type: ignore[typeddict-item]
@@ -104,23 +135,28 @@ class Zones:
         return self._route53.get_change(Id=change_id)["ChangeInfo"]["Status"] == "INSYNC"
 
 
-def _api(txt: TxtSet) -> dict[str, Any]:
+def _name_of(found: Mapping[str, Any]) -> str:
+    """Give a set's name as it is written elsewhere; Route 53 lists a star as its octal escape."""
+    return str(found["Name"]).rstrip(".").lower().replace("\\052", "*")
+
+
+def _api(record_set: RecordSet) -> dict[str, Any]:
     """Spell a set for ChangeResourceRecordSets."""
     return {
-        "Name": txt.name + ".",
-        "Type": "TXT",
-        "TTL": txt.ttl,
-        "ResourceRecords": [{"Value": value} for value in txt.values],
+        "Name": record_set.name + ".",
+        "Type": record_set.type,
+        "TTL": record_set.ttl,
+        "ResourceRecords": [{"Value": value} for value in record_set.values],
     }
 
 
-def _same(one: TxtSet | None, other: TxtSet | None) -> bool:
+def _same(one: RecordSet | None, other: RecordSet | None) -> bool:
     return one.same_as(other) if one else other is None
 
 
-def _lost(zone_id: str, name: str, old: TxtSet | None, current: TxtSet | None) -> Exception:
+def _lost(zone_id: str, name: str, old: RecordSet | None, current: RecordSet | None) -> Exception:
     return ConcurrentChangeError(
-        f"The TXT set {name} in zone {zone_id} was changed after the plan was made: found"
-        f" {current or 'no TXT set'}; expected {old or 'no TXT set'}. It was not overwritten."
+        f"The record set {name} in zone {zone_id} was changed after the plan was made: found"
+        f" {current or 'none'}; expected {old or 'none'}. It was not overwritten."
         " Find out who writes it, then run again."
     )

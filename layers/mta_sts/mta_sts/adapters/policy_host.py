@@ -1,0 +1,38 @@
+"""Asks a policy host for its policy, at each address that the configured resolvers give for it."""
+
+from dataclasses import dataclass
+
+from mta_sts.adapters.delegation import addresses
+from mta_sts.adapters.https import fetch_all
+from mta_sts.policy_check import Fetched
+from mta_sts.settings import Network
+
+MOST_ADDRESSES = 48  # 16 at once, so 30 seconds at the most, within a function's 60
+SECONDS = 10.0  # for one address
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What each address answered, and what was not asked: ``{"address", "reason"}``.
+
+    ``addresses`` is how many there are; beyond MOST_ADDRESSES they are not asked.
+    """
+
+    fetched: tuple[Fetched, ...]
+    not_asked: tuple[dict[str, str], ...]
+    addresses: int
+
+
+def ask_policy_host(host: str, network: Network) -> Asked:
+    """Fetch the policy from every address; what a host does or leaves undone raises nothing."""
+    found = addresses(host, network)
+    every = [*found.ipv4, *found.ipv6]
+    reason = f"more than {MOST_ADDRESSES} addresses"
+    return Asked(
+        tuple(fetch_all(host, every[:MOST_ADDRESSES], network, seconds=SECONDS)),
+        (
+            *({"address": "", "reason": problem} for problem in found.problems),
+            *({"address": address, "reason": reason} for address in every[MOST_ADDRESSES:]),
+        ),
+        len(every),
+    )
