@@ -14,6 +14,7 @@ JOBS ?= 2
 # For the demo.
 METHOD ?= none-policy
 FAULT ?=
+PUBLISH_NONE ?=
 # For run.
 EVENT ?= events/none-policy.json
 # Passed on to pytest, as in: make test ARGS="-k claim tests/workflow"
@@ -43,8 +44,9 @@ help: ## Show this list
 env: ## Make or renew the environments under .build
 	@$(PYTHON) local/environments.py
 
-demo: env ## Turn MTA-STS off for solarmora.com, here (METHOD=…, FAULT=lagging-server|stale-cdn|wrong-bucket)
-	@$(DEV)/python -m local demo --method $(METHOD) $(if $(FAULT),--fault $(FAULT))
+demo: env ## Turn MTA-STS off for solarmora.com, here (METHOD=delete-record, PUBLISH_NONE=1, FAULT=…)
+	@$(DEV)/python -m local demo --method $(METHOD) $(if $(PUBLISH_NONE),--publish-none) \
+		$(if $(FAULT),--fault $(FAULT))
 
 up: env ## Keep the lab running and print how to reach it, as JSON
 	@$(DEV)/python -m local up

@@ -1,6 +1,7 @@
 """Turns MTA-STS off for solarmora.com, in a lab on this machine, and shows all of it.
 
-python -m local demo --method none-policy --fault stale-cdn
+python -m local demo --method delete-record --publish-none
+python -m local demo --fault stale-cdn
 
 The exit status is 0 when MTA-STS is off and confirmed, 1 when it is not, 2 when the lab broke.
 """
@@ -9,11 +10,13 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from local import progress, report
 from local.account import NAME_SERVERS
+from local.answers import answers
 from local.ending import ended
 from local.lab import Lab
 from local.report import Delivered
@@ -21,10 +24,13 @@ from local.runs import Run
 from local.sample import DOMAIN, POLICY, RECORD
 from local.screen import Screen
 from local.watch import comments_of, watch
-from local.world.senders import ConformingSender, Network, Sender
+from local.world.senders import ConformingSender, HttpsRenewingSender, Network, Sender
 
+METHODS = ("none-policy", "delete-record")
 TTL_SECONDS, CDN_SECONDS = 5, 3600
 NEW_MX, OLD_MX = "mx.newprovider.example", "mail.solarmora.com"
+LONGEST_MAX_AGE = 604_800  # that of the sample
+ANEW = "comes only now"
 REMARK = (
     "“mode: enforced” is no mode of RFC 8461. Lenient senders, the first three, read it as “enforce”; "
     "a strict one finds no policy."
@@ -56,19 +62,31 @@ def main(arguments: list[str]) -> int:
     """Run the demo and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m local demo", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--method", default="none-policy", help="default: %(default)s")
+    parser.add_argument(
+        "--method", choices=METHODS, default="none-policy", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--publish-none", action="store_true", help="before delete-record, rewrite the policy"
+    )
     parser.add_argument("--fault", choices=list(FAULTS), help="break the world in this way")
     given = parser.parse_args(arguments)
     with contextlib.suppress(AttributeError):  # a stream that is none of the system's
         # Where UTF-8 is not spoken a question mark is better than no evidence.
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] # see above
-    return ended(lambda: show(Screen(), given.method, given.fault))
+    event = {"domain": DOMAIN, "method": given.method, "new_mx": [NEW_MX]}
+    if given.method == "delete-record":
+        # The lab is as young as its policy, so that its history says nothing of what was before.
+        event |= {"publish_none": given.publish_none, "longest_max_age": LONGEST_MAX_AGE}
+    elif given.publish_none:
+        parser.error("--publish-none is for delete-record")
+    return ended(lambda: show(Screen(), event, given.fault))
 
 
-def show(screen: Screen, method: str, fault: str | None) -> int:
+def show(screen: Screen, event: Mapping[str, Any], fault: str | None) -> int:
     """Bring a lab up, show everything, and return the exit status."""
     began = time.monotonic()
-    screen.say((f"mta-sts-off: {method} for {DOMAIN}", "bold"), ", in a world on this machine")
+    told = event["method"] + (", publish_none" if event.get("publish_none") else "")
+    screen.say((f"mta-sts-off: {told} for {DOMAIN}", "bold"), ", in a world on this machine")
     with contextlib.ExitStack() as stack:
         with screen.working("Starting AWS, DNS, web and senders, and deploying the template"):
             parameters = {"DeadlineSeconds": str(FAULT_DEADLINE_SECONDS)} if fault else {}
@@ -81,7 +99,7 @@ def show(screen: Screen, method: str, fault: str | None) -> int:
                 ttl=TTL_SECONDS,
                 cdn_seconds=CDN_SECONDS,
             )
-        status = _show_change(screen, lab, method, fault)
+        status = _show_change(screen, lab, event, fault)
     colour = "green" if status == OFF else "red"
     verdict = (
         "MTA-STS is off and confirmed."
@@ -93,10 +111,9 @@ def show(screen: Screen, method: str, fault: str | None) -> int:
     return status
 
 
-def _show_change(screen: Screen, lab: Lab, method: str, fault: str | None) -> int:
-    event = {"domain": DOMAIN, "method": method}
+def _show_change(screen: Screen, lab: Lab, event: Mapping[str, Any], fault: str | None) -> int:
     with screen.working("Planning, as a dry run through the state machine"):
-        dry = lab.run(event | {"dry_run": True}, RUN_SECONDS)
+        dry = lab.run({**event, "dry_run": True}, RUN_SECONDS)
     if dry.status != "SUCCEEDED":
         report.failure(screen, dry.status, dry.error, dry.cause)
         return NOT_OFF
@@ -113,7 +130,7 @@ def _show_change(screen: Screen, lab: Lab, method: str, fault: str | None) -> in
         screen.blank()
     run = lab.start(event)
     watch(screen, run, comments_of(lab), RUN_SECONDS)
-    return _show_outcome(screen, run, people)
+    return _show_outcome(screen, run, [*people, (ANEW, _newcomer(lab))])
 
 
 def _show_outcome(screen: Screen, run: Run, people: Sequence[tuple[str, Sender]]) -> int:
@@ -128,28 +145,49 @@ def _show_outcome(screen: Screen, run: Run, people: Sequence[tuple[str, Sender]]
     if status != "SUCCEEDED":
         report.failure(screen, status, run.error, run.cause)
         return NOT_OFF
-    report.still_held(screen, deliveries, now)
-    report.answers(screen, output, now)
+    report.still_held(screen, deliveries, output, now)
+    answers(screen, output, now)
     if output["state"] != "off":
         return NOT_OFF
-    return _proven(screen, people, deliveries)
+    return _proven(screen, people, deliveries, output)
 
 
 def _proven(
-    screen: Screen, people: Sequence[tuple[str, Sender]], deliveries: Sequence[Delivered]
+    screen: Screen,
+    people: Sequence[tuple[str, Sender]],
+    deliveries: Sequence[Delivered],
+    output: Mapping[str, Any],
 ) -> int:
-    """Believe the senders rather than the workflow: none that conforms may refuse mail any more."""
+    """Believe the senders rather than the workflow: none may refuse mail for longer than was said."""
     refusing = [
-        name
+        told.sender
         for (name, sender), told in zip(people, deliveries, strict=True)
-        if isinstance(sender, ConformingSender) and told.outcomes[NEW_MX] != "delivered"
+        if told.outcomes[NEW_MX] != "delivered"
+        and (name == ANEW or not _accounted(sender, told.held_until, output))
     ]
     for name in refusing:
         screen.say(
             ("✗ ", "bold red"),
-            f"The run says off, but a sender that {name} refuses mail to {NEW_MX}.",
+            f"The run says off, but a sender that {name} refuses mail to {NEW_MX}, or for too long.",
         )
     return NOT_OFF if refusing else OFF
+
+
+def _accounted(sender: Sender, held_until: datetime | None, output: Mapping[str, Any]) -> bool:
+    """Tell whether the answers say that a sender of this kind may hold a policy for so long."""
+    every = output["all_off_at"]
+    if isinstance(sender, HttpsRenewingSender) and every is None:
+        return True
+    bound = output["conforming_off_at"]
+    if not isinstance(sender, ConformingSender):
+        bound = every or bound
+    return held_until is not None and held_until <= datetime.fromisoformat(bound)
+
+
+def _newcomer(lab: Lab) -> Sender:
+    """Return a sender that has never looked at the domain."""
+    network = Network(lab.resolvers[0], lab.policy_hosts.port, lab.ca_file)
+    return ConformingSender(network, lenient_mode=True)
 
 
 def _senders(lab: Lab) -> list[tuple[str, Sender]]:
@@ -171,7 +209,9 @@ def _deliveries(people: Sequence[tuple[str, Sender]]) -> list[Delivered]:
         new, old = (sender.deliver(DOMAIN, mx) for mx in (NEW_MX, OLD_MX))
         held = sender.state(DOMAIN).held
         until = held.expires_at if held and new.mode == "enforce" else None
-        told.append(Delivered(name, {NEW_MX: new.outcome, OLD_MX: old.outcome}, new.reason, until))
+        outcomes = {NEW_MX: new.outcome, OLD_MX: old.outcome}
+        renews = isinstance(sender, HttpsRenewingSender)
+        told.append(Delivered(name, outcomes, new.reason, until, renews))
     return told
 
 

@@ -1,4 +1,4 @@
-"""What the demo has to tell, part by part: plan, senders, evidence, answers, failure."""
+"""What the demo has to tell, part by part: plan, senders, evidence, failure."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
-from local.screen import Part, Screen, exactly, is_stamp, line, moment, readable_times
+from local.answers import expected
+from local.screen import Part, Screen, exactly, line, moment, readable_times
 
 GOOD, BAD, DOUBTFUL, FAINT = "green", "red", "yellow", "dim"
 AGREES, CONTRADICTS, NOT_ASKED = ("✓", GOOD), ("✗", "bold red"), ("-", DOUBTFUL)
@@ -29,17 +30,14 @@ def plan(screen: Screen, planned: Mapping[str, Any], now: datetime) -> None:
     screen.say(("Policy ", FAINT), planned["policy_url"])
     _policy_diff(screen, policy)
     screen.blank()
-    screen.say(("Record ", FAINT), f"{record['name']} TXT, TTL {record['after']['ttl']} s")
-    _diff(screen, [record["old"]] if record["old"] else [], [record["new"]])
+    _record_diff(screen, record)
     screen.blank()
     screen.table(
         [[line((f"{n}.", FAINT)), line(step)] for n, step in enumerate(planned["steps"], 1)]
     )
     _warnings(screen, planned["warnings"])
-    if expected := planned.get("expected"):
-        screen.blank()
-        screen.say(("If it were run now", "bold cyan"))
-        _named(screen, expected, now)
+    screen.blank()
+    expected(screen, planned["expected"], now)
 
 
 def _policy_diff(screen: Screen, policy: Mapping[str, Any]) -> None:
@@ -48,6 +46,13 @@ def _policy_diff(screen: Screen, policy: Mapping[str, Any]) -> None:
     else:
         _diff(screen, policy["before"].splitlines(), policy["before"].splitlines())
         screen.say("It stays as it is.")
+
+
+def _record_diff(screen: Screen, record: Mapping[str, Any]) -> None:
+    stands = record["after"] or record["before"]
+    told = f" {stands['type']}, TTL {stands['ttl']} s" if stands else ": no record set"
+    screen.say(("Record ", FAINT), f"{record['name']}{told}")
+    _diff(screen, *([record[name]] if record[name] else [] for name in ("old", "new")))
 
 
 def _diff(screen: Screen, before: Sequence[str], after: Sequence[str]) -> None:
@@ -71,13 +76,15 @@ def _warnings(screen: Screen, warnings: Sequence[str]) -> None:
 class Delivered:
     """What became of a sender's mail to each MX: outcomes by MX, and why for the first of them.
 
-    `held_until` is the end of a policy that it enforces; None where it enforces none.
+    `held_until` is the end of a policy that it enforces; None where it enforces none. `renews`: over
+    HTTPS alone, whatever the record says.
     """
 
     sender: str
     outcomes: Mapping[str, str]
     reason: str
     held_until: datetime | None
+    renews: bool = False
 
 
 def senders(
@@ -101,23 +108,30 @@ def _outcome(told: str) -> Text:
     return line(("✓ " + told, GOOD) if told == "delivered" else ("✗ " + told, BAD))
 
 
-def still_held(screen: Screen, deliveries: Sequence[Delivered], now: datetime) -> None:
-    """Say of each sender that still enforces an older policy until when, and that it is counted in."""
+def still_held(
+    screen: Screen, deliveries: Sequence[Delivered], output: Mapping[str, Any], now: datetime
+) -> None:
+    """Say of each sender that still enforces an older policy until when, and how it is counted in."""
     rows = [
-        [
-            line(("!", DOUBTFUL)),
-            line(
-                f"A sender that {each.sender} has not learnt of the change: unless it looks before, it "
-                f"enforces the old policy until {moment(each.held_until, now)}. “Every sender” below "
-                "counts it in."
-            ),
-        ]
+        [line(("!", DOUBTFUL)), line(f"A sender that {each.sender} {_held(each, output, now)}")]
         for each in deliveries
         if each.held_until
     ]
     if rows:
         screen.blank()
         screen.table(rows)
+
+
+def _held(each: Delivered, output: Mapping[str, Any], now: datetime) -> str:
+    if each.renews and output["all_off_at"] is None:
+        return (
+            "keeps the old policy for as long as the policy host serves it: “every sender” below has no "
+            "date."
+        )
+    return (
+        f"enforces the old policy until {moment(each.held_until or now, now)}, unless it learns of the "
+        "change before; the answers below count it in."
+    )
 
 
 # --- the evidence
@@ -193,60 +207,6 @@ def _told(mark: Part, row: Mapping[str, Any]) -> tuple[str, str]:
         return str(row["found"]), ""
     style = BAD if mark == CONTRADICTS else DOUBTFUL
     return f"{row['found']}\nexpected {row['expected']}", style
-
-
-# --- the answers
-
-_QUESTIONS = {
-    "off": "Is MTA-STS off, and for which senders?",
-    "mx": "May the MX records or the mail servers change?",
-    "trouble": "What state is the domain in, is mail at risk, what next?",
-}
-# Short, because they take the width of what stands beside them.
-_NAMES = {
-    "senders_that_reread_the_record": "senders that re-read",
-    "every_sender_by_what_is_known": "… by what is known",
-    "senders_that_do_not_conform": "non-conforming senders",
-    "from": "may change",
-    "without_overlap_from": "without overlap",
-    "mx_without_overlap_from": "MX, without overlap",
-}
-# What somebody in a hurry reads, beside the times.
-_FIRST = {"answer", "state", "next"}
-
-
-def answers(screen: Screen, output: Mapping[str, Any], now: datetime) -> None:
-    """Show the answers to the three questions; what is not known here is shown by its own name."""
-    screen.heading("The answers")
-    for number, (question, told) in enumerate(output["answers"].items()):
-        if number:
-            screen.blank()
-        screen.say((_QUESTIONS.get(question, question.replace("_", " ")), "bold cyan"))
-        _named(screen, told, now)
-
-
-def _named(screen: Screen, told: Mapping[str, Any], now: datetime) -> None:
-    """Show values by their names, a date that is known for sure once only."""
-    known = "every_sender_by_what_is_known"
-    screen.fields(
-        [
-            (_NAMES.get(name, name.replace("_", " ")), _value(value, now, bold=name in _FIRST))
-            for name, value in told.items()
-            if value not in ("", None, [])
-            and not (name == known and value == told.get("every_sender"))
-        ]
-    )
-
-
-def _value(value: Any, now: datetime, *, bold: bool) -> Text:
-    if isinstance(value, bool):
-        return line("yes" if value else "no")
-    if isinstance(value, list):
-        return line("; ".join(readable_times(str(each), now) for each in value))
-    if isinstance(value, str) and is_stamp(value):
-        at = datetime.fromisoformat(value)
-        return line((f"{'from' if at > now else 'since'} {moment(at, now)}", "bold"))
-    return line((readable_times(str(value), now), "bold" if bold else ""))
 
 
 # --- the failure

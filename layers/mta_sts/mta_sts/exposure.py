@@ -106,7 +106,7 @@ def renewal(plan: Plan, look: Mapping[str, Any]) -> Renewal:
         return Renewal(
             possible=True,
             blocks=bool(modes - {"testing"}),
-            reason=f"{host} serves a policy with mode {first['mode']} at {first['address']}",
+            reason=f"{host} serves {_told(first['mode'])} at {first['address']}",
         )
     if look["not_asked"]:
         first = look["not_asked"][0]
@@ -120,6 +120,12 @@ def renewal(plan: Plan, look: Mapping[str, Any]) -> Renewal:
         return NO_RENEWAL
     told = "; ".join(dict.fromkeys(f"{row['address']}: {row['found']}" for row in look["agreeing"]))
     return Renewal(possible=False, blocks=False, reason=f"{host} serves no policy ({told:.300})")
+
+
+def _told(mode: str) -> str:
+    if mode == "malformed":
+        return "a malformed policy, which lenient senders may enforce,"
+    return f"a policy with mode {mode}"
 
 
 def moments_from(

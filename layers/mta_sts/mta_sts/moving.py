@@ -24,25 +24,27 @@ _BETTER = (
 
 
 def mx(plan: Plan, bounds: Bounds) -> dict[str, Any]:
-    """Give the answer that holds now, the first of the four, and all of them in ``choices``.
+    """Give the first of the answers that holds, with all four in ``choices``.
 
-    ``from`` is None where an answer does not hold, or no date can be given.
+    Where none does it is *from all_off_at*, without a date: ``from`` is None where an answer does not
+    hold.
     """
     choices = [_now(plan, bounds), _overlap(plan, bounds), _later(bounds), _better(bounds)]
-    first = next(choice for choice in choices if choice["holds"])
+    now, overlap, later, _ = choices
+    first = now if now["holds"] else overlap if overlap["holds"] else later
     return {
         "answer": first["answer"],
         "from": first["from"],
-        "without_overlap_from": _without_overlap(choices, bounds),
+        "without_overlap_from": _without_overlap(now, bounds),
         "reason": first["reason"],
         "confidence": first["confidence"],
         "choices": choices,
     }
 
 
-def _without_overlap(choices: list[dict[str, Any]], bounds: Bounds) -> str | None:
-    if choices[0]["holds"]:
-        return str(choices[0]["from"])
+def _without_overlap(now: Mapping[str, Any], bounds: Bounds) -> str | None:
+    if now["holds"]:
+        return str(now["from"])
     return stamp(bounds.blocking) if bounds.blocking else None
 
 
@@ -120,7 +122,7 @@ def _later(bounds: Bounds) -> dict[str, Any]:
             f"no date can be given: {bounds.renewal.reason}, and senders that renew over HTTPS alone hold it"
             " for as long; publish_none: true ends that"
         )
-        return _holds(LATER, reason, bounds, None)
+        return _fails(LATER, reason, bounds)
     when = bounds.when(bounds.blocking, bounds.blocking_known)
     reason = f"no sender holds a policy that could stop mail {when}"
     return _holds(LATER, reason, bounds, bounds.blocking)
@@ -130,18 +132,18 @@ def _better(bounds: Bounds) -> dict[str, Any]:
     return _holds(BETTER, _BETTER, bounds, bounds.now) | {"confidence": "computed"}
 
 
-def _holds(answer: str, reason: str, bounds: Bounds, begin: datetime | None) -> dict[str, Any]:
+def _holds(answer: str, reason: str, bounds: Bounds, begin: datetime) -> dict[str, Any]:
     return {
         "answer": answer,
         "holds": True,
-        "from": stamp(begin) if begin else None,
+        "from": stamp(begin),
         "reason": reason,
         "confidence": bounds.confidence,
     }
 
 
 def _fails(answer: str, reason: str, bounds: Bounds) -> dict[str, Any]:
-    return _holds(answer, reason, bounds, None) | {"holds": False}
+    return _holds(answer, reason, bounds, bounds.now) | {"holds": False, "from": None}
 
 
 def _served(plan: Plan) -> list[Mapping[str, Any]]:
