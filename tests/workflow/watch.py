@@ -42,8 +42,8 @@ class Snapshot:
         """Say what has changed since: "nothing", "policy", "record" or "policy and record".
 
         These are the words of a failure's text. "policy" is one more version of the policy object,
-        all others being as they were; "record" is another TXT set at `_mta-sts.<domain>`, every
-        other record set being as it was. AssertionError for whatever else has changed.
+        all others being as they were; "record" is another TXT set or CNAME at `_mta-sts.<domain>`, or
+        none, every other record set being as it was. AssertionError for whatever else has changed.
         """
         now = snapshot(self.lab, self.domain)
         assert self.versions <= now.versions, "a version is gone"
@@ -54,7 +54,8 @@ class Snapshot:
             assert not version.deleted
         names = self.records.keys() | now.records.keys()
         other = {name for name in names if self.records.get(name) != now.records.get(name)}
-        assert other <= {(f"_mta-sts.{self.domain}.", "TXT", "")}, f"other records changed: {other}"
+        ours = {(f"_mta-sts.{self.domain}.", kind, "") for kind in ("TXT", "CNAME")}
+        assert other <= ours, f"other records changed: {other}"
         words = [word for word, is_so in (("policy", added), ("record", other)) if is_so]
         return " and ".join(words) or "nothing"
 
@@ -134,6 +135,11 @@ def claim(lab: Lab, domain: str) -> Claim:
 def none_policy(domain: str, **more: object) -> dict[str, Any]:
     """Return the input that turns MTA-STS off for a domain."""
     return {"domain": domain, "method": "none-policy", **more}
+
+
+def delete_record(domain: str, **more: object) -> dict[str, Any]:
+    """Return the input that takes a domain's record away; the lab is too young to know a history."""
+    return {"domain": domain, "method": "delete-record", "longest_max_age": 604800, **more}
 
 
 def check_failure(
