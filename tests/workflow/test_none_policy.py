@@ -177,7 +177,8 @@ def test_the_dates(seen: Seen) -> None:
     assert instant(output["conforming_off_at"]) == gone
     assert (instant(output["known_off_at"]) - gone).total_seconds() == 604800  # the longest max_age
     assert (instant(output["all_off_at"]) - gone).total_seconds() == 31557600  # history is unknown
-    assert output["answers"]["off"]["confidence"] == "assumed"
+    assert output["answers"]["off"]["all_off_at"]["confidence"] == "unknown"
+    assert output["answers"]["off"]["conforming_off_at"]["confidence"] == "computed"
     assert output["answers"]["mx"]["answer"] == "now with overlap"
 
 

@@ -131,10 +131,10 @@ def test_a_record_that_changed_after_the_plan(lab: Lab, domain: str, *, removed:
     by_hand = snapshot(lab, domain)
     lab.heal(domain)
     run.wait()
-    found = "no TXT set" if removed else f'{name} TXT, TTL 2: "{RECORD_BY_HAND}"'
+    found = "none" if removed else f'{name} TXT, TTL 2: "{RECORD_BY_HAND}"'
     told = (
         "in “Change Id”",
-        f"The TXT set {name} in zone {zone_id} was changed after the plan was made",
+        f"The record set {name} in zone {zone_id} was changed after the plan was made",
         f'found {found}; expected {name} TXT, TTL 2: "{RECORD}".',
         "It was not overwritten. Find out who writes it, then run again.",
         "the policy says none",

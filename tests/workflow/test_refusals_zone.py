@@ -134,6 +134,6 @@ def test_a_cname(lab: Lab, domain: str) -> None:
     run = lab.run(none_policy(domain))
     told = (
         f"{name} in zone {zone_id} is a CNAME to {domain}.provider.example",
-        "Ask them to change the id after the policy, or take the record back first.",
+        "take the record back first, or withdraw the CNAME by delete-record.",
     )
     check_failure(run, "RecordConflictError", before, *told)

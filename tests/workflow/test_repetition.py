@@ -74,7 +74,9 @@ def test_publishing_twice_makes_one_version(functions: Functions, plan: Any, lab
 def test_purging_twice_makes_one_invalidation(functions: Functions, plan: Any, lab: Lab) -> None:
     published = functions.call("Publish Policy", {"plan": plan})
     since = published["published_at"]
-    event = {"plan": plan, "published": published, "since": since, "caches": None}
+    event = {
+        "plan": plan, "published": published, "since": since, "caches": None, "execution": EXECUTION,
+    }  # fmt: skip
     lab.hold_invalidations(DOMAIN)
     first = functions.call("Purge CDN", event)
     second = functions.call("Purge CDN", event | {"caches": first})
@@ -117,3 +119,22 @@ def test_recording_a_failure_twice(functions: Functions, plan: Any) -> None:
         "outcome": None,
     }
     assert functions.call("Record Failure", event) == functions.call("Record Failure", event)
+
+
+def test_deleting_the_record_twice(functions: Functions, lab: Lab) -> None:
+    domain = "deleted-twice.example"
+    lab.add_domain(domain, policies=[POLICY], record=[OLD], ttl=1)
+    request = {"domain": domain, "method": "delete-record", "longest_max_age": 604800}
+    event = {"request": request, "execution": EXECUTION, "settings": functions.settings}
+    deletion = {"plan": functions.call("Plan Change", event), "step": "change"}
+    first = functions.call("Delete Record", deletion)
+    assert first["change_id"]
+    second = functions.call("Delete Record", deletion)
+    # There is no change to ask for, so its time is waited out from now.
+    assert second["change_id"] == ""
+    waiting = deletion | {"step": "await", "changed": second, "since": second["changed_at"]}
+    check = functions.call("Delete Record", waiting)
+    assert not check["ready"]
+    assert 0 < check["pause_seconds"] <= 3  # two seconds, counted from a stamp that is rounded up
+    earlier = waiting | {"since": EXECUTION["started_at"]}
+    assert functions.call("Delete Record", earlier)["ready"]
