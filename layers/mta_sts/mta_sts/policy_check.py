@@ -131,12 +131,13 @@ def look(
 
     ``known`` maps the SHA-256 of bodies to their names. Returns what :func:`evaluate` does, always
     ready and without laggards; each agreeing entry has also ``mode`` (empty where no sender would read
-    a policy, however lenient), ``max_age`` (seconds, None where it cannot be read) and ``mx``.
+    a policy, however lenient), ``max_age`` (seconds, None where it cannot be read) and ``mx``. An address
+    that gave no answer says nothing of what it serves to others: it counts as not asked.
     """
     agreeing: list[dict[str, Any]] = []
     unasked = [dict(entry) for entry in not_asked]
     for answer in fetched:
-        if _counts(answer):
+        if answer.outcome in {"answered", "certificate"}:
             agreeing.append(_entry(answer) | _served(answer, known))
         else:
             unasked.append({"address": answer.address, "reason": answer.detail})
