@@ -1,5 +1,6 @@
 """The input of an execution: what is asked for, by whom, and how it is checked."""
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ METHODS = ("none-policy", "delete-record")
 _FLAGS = ("dry_run", "keep_mx", "create_policy", "publish_none")
 _TEXTS = {"requested_by": 256, "ticket": 256, "reason": 2000}  # most characters
 _MOMENTS = ("accept_exposure_until", "ids_changed_since")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _YEARS = range(2000, 3000)  # what lies outside is a slip
 _MOST_MX = 20
 _MOST_TOLD = 20
@@ -163,7 +165,7 @@ def _moment(data: Mapping[str, Any], name: str, problems: list[str]) -> datetime
         return None
     try:
         moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None and "T" not in value and " " not in value:
+        if _DATE.fullmatch(value):
             moment = moment.replace(tzinfo=UTC)
         if moment.tzinfo is not None and moment.year in _YEARS:
             return moment.astimezone(UTC)
