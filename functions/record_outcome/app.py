@@ -51,7 +51,7 @@ def _confirmed(event: dict[str, Any], plan: Plan, now: datetime) -> dict[str, An
         },
         id_change={
             "id": plan.record.new_id,
-            "old": plan.record.old_id,
+            "old": plan.record.found,
             "at": event["moments"]["changed"]["changed_at"],
             "gone_at": outcome["moments"]["record_gone_at"],
             "distribution_id": plan.policy.distribution_id,

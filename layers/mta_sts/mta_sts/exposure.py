@@ -25,7 +25,7 @@ class Moments:
     serve the new policy) are None where the policy was left alone. ``record_gone_at``: no resolver
     could still hold the old record. ``looks`` are checks of the policy host: before the first write,
     when an older version may have been served by a stale mirror, and, where the policy was left alone,
-    after the last one.
+    after the last one; that of the plan is in the plan.
     """
 
     record_gone_at: datetime
@@ -58,10 +58,12 @@ def exposure(plan: Plan, moments: Moments, now: datetime) -> Drain:
     Where the policy is left alone, what the host serves counts as served until the record is gone: who
     needs the record cannot fetch any more then. For all others see :func:`renewal`.
     """
-    seen = {row["sha256"] for look in moments.looks for row in look["agreeing"]}
+    # The plan's own look last: what it saw goes by the name that the plan knows it by.
+    looks = (*moments.looks, plan.host) if plan.host else moments.looks
+    seen = {row["sha256"] for look in looks for row in look["agreeing"]} - {""}  # not read whole
     bodies: Sequence[Body] = [
         *(_stored_body(body, plan, moments, seen) for body in plan.bodies),
-        *_foreign_bodies(plan, moments.looks, now),
+        *_foreign_bodies(plan, looks, now),
     ]
     if moments.published_at and moments.fresh_at:
         ended = moments.published_at if moments.written else moments.fresh_at
@@ -84,7 +86,7 @@ def exposure(plan: Plan, moments: Moments, now: datetime) -> Drain:
 def confidence(plan: Plan, moments: Moments, now: datetime) -> Confidence:
     """Say how sure the bounds are: ``unknown`` where a year stands for what nobody knows."""
     left = exposure(plan, moments, now)
-    if left.all_off_at > left.known_off_at:
+    if left.all_off_at > left.known_off_at or left.blocking_off_at > left.known_blocking_off_at:
         return "unknown" if plan.longest_max_age is None else "attested"
     alone = exposure(replace(plan, longest_max_age=None, ids_changed_since=""), moments, now)
     same = (left.all_off_at, left.blocking_off_at) == (alone.all_off_at, alone.blocking_off_at)
@@ -162,7 +164,7 @@ def moments_at_once(plan: Plan, now: datetime) -> Moments:
     begin = fresh if plan.publishes else now
     gone = begin + timedelta(seconds=plan.record.wait_seconds)
     if not plan.publishes:
-        return Moments(gone, begin, looks=(plan.host,) if plan.host else ())
+        return Moments(gone, begin)
     return Moments(gone, begin, published_at=now, fresh_at=fresh, written=plan.policy.write)
 
 
@@ -182,11 +184,19 @@ def _stored_body(body: Mapping[str, Any], plan: Plan, moments: Moments, seen: se
 
 def _foreign_bodies(plan: Plan, looks: Iterable[Mapping[str, Any]], now: datetime) -> list[Body]:
     """Give the policies that the host was seen to serve and that no version of the object is."""
-    stored = {body["sha256"] for body in plan.bodies}
+    stored = {body["sha256"] for body in plan.bodies} - {""}
+    planned = {row["sha256"] for row in plan.host.get("agreeing", ())}
     rows = [row for look in looks for row in look["agreeing"] if row.get("mode")]
     foreign = {row["sha256"]: row for row in rows if row["sha256"] not in stored}
     return [
-        Body(foreign_label(row), row["mode"], row["max_age"], since=now) for row in foreign.values()
+        Body(
+            # What the plan has not seen must not pass for what it saw at the same address.
+            foreign_label(row) if sha256 in planned else f"{foreign_label(row)} after the plan",
+            row["mode"],
+            row["max_age"],
+            since=now,
+        )
+        for sha256, row in foreign.items()
     ]
 
 
@@ -217,10 +227,8 @@ def _unbroken(plan: Plan) -> list[IdChange]:
     the plan's old one. What stood there without an id that could be told breaks the chain: a CNAME,
     several values.
     """
-    if plan.record.old and not plan.record.old_id:
-        return []
     kept: list[IdChange] = []
-    found = plan.record.old_id
+    found = plan.record.found
     for change in reversed(plan.id_changes):
         if change["id"] != found:
             break

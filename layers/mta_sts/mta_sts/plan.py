@@ -70,6 +70,11 @@ class RecordChange:
         """Whether anything has to change."""
         return self.before != self.after
 
+    @property
+    def found(self) -> str:
+        """What stood there, for the ledger: the id, or the text of what has none that could be told."""
+        return self.old_id or self.old
+
 
 @dataclass(frozen=True)
 class Waits:
