@@ -50,10 +50,7 @@ def _off(plan: Plan, bounds: Bounds) -> dict[str, Any]:
             "the last moment at which a policy could be fetched, and its max_age",
             bounds.confidence,
         ),
-        "all_off_at": (
-            _every_reason(plan, bounds),
-            "unknown" if bounds.renewal.possible is None else bounds.confidence,
-        ),
+        "all_off_at": (_every_reason(plan, bounds), bounds.confidence),
     }
     return {
         "sentence": _sentence(plan, bounds),
@@ -94,7 +91,7 @@ def _conforming_reason(plan: Plan, bounds: Bounds) -> str:
         )
     return (
         "without a record a sender keeps to the policy it holds until that expires (RFC 8461 section 3.1):"
-        f" {_longest(plan, bounds)}"
+        f" {_longest(plan, bounds, blocking=True)}"
     )
 
 
@@ -113,32 +110,49 @@ def _every_reason(plan: Plan, bounds: Bounds) -> str:
     return f"{reason}; nothing can renew it, as long as that stays so: {renewal.reason}"
 
 
-def _longest(plan: Plan, bounds: Bounds) -> str:
-    """Name the policy that the bound waits for, and what stands for what is not known."""
+def _longest(plan: Plan, bounds: Bounds, *, blocking: bool = False) -> str:
+    """Name the policy that the bound waits for, and what stands for what is not known.
+
+    ``blocking`` leaves out what cannot stop mail.
+    """
     left = bounds.left
-    known = [exposure for exposure in left.exposures if exposure.mode != "unknown"]
-    reason = "no known policy can still be held by anybody"
+    known = [
+        one for one in left.exposures if one.mode != "unknown" and (one.blocks or not blocking)
+    ]
+    held = "policy that can stop mail" if blocking else "policy"
+    reason = f"no known {held} can still be held by anybody"
     if known:
         longest = known[0]
         replaced = [body["replaced_at"] for body in plan.bodies if body["version"] == longest.label]
         when = f", replaced {replaced[0]}" if replaced and replaced[0] else ""
         reason = (
-            f"the known policy that lives longest is version {longest.label} (mode {longest.mode}, max_age"
+            f"the known {held} that lives longest is version {longest.label} (mode {longest.mode}, max_age"
             f" {days(longest.max_age)}{when})"
         )
         if when and longest.id_until >= bounds.record_gone_at:
             reason += "; it counts from this run, because no change of the id since is on record"
-    if left.history_unknown:
-        gap = f" ({plan.history_gap})" if plan.history_gap else ""
+    gaps = _gaps(plan, bounds)
+    if gaps:
         taken = (
             "a year, the longest that RFC 8461 allows, is taken for it"
             if plan.longest_max_age is None
             else f"{days(plan.longest_max_age)} are taken for it, which the caller attests as the longest"
         )
-        reason += f"; what was served before the oldest known version is not known{gap}, so {taken}"
+        reason += f"; {gaps}, so {taken}"
     if plan.ids_changed_since:
         reason += f"; the caller attests that every id of before {plan.ids_changed_since} has changed since"
     return reason
+
+
+def _gaps(plan: Plan, bounds: Bounds) -> str:
+    """Name what is not known of the past; of versions that cannot be read the longest-lived."""
+    versions = {body["version"] for body in plan.bodies}
+    unread = [one.label for one in bounds.left.exposures if one.mode == "unknown"]
+    told = [f"version {label} cannot be read" for label in unread if label in versions][:1]
+    if bounds.left.history_unknown:
+        gap = f" ({plan.history_gap})" if plan.history_gap else ""
+        told.append(f"what was served before the oldest known version is not known{gap}")
+    return " and ".join(told)
 
 
 def _not_conforming(plan: Plan, bounds: Bounds) -> list[dict[str, Any]]:

@@ -13,7 +13,10 @@ from mta_sts.plan import Plan
 
 @dataclass(frozen=True)
 class Bounds:
-    """The arithmetic of one run, and whether senders can renew what they hold without the record."""
+    """The arithmetic of one run, and whether senders can renew what they hold without the record.
+
+    Where the policy host could not be seen, nothing is sure: it may serve what nobody knows of.
+    """
 
     left: Drain
     renewal: Renewal
@@ -89,10 +92,11 @@ def compute(plan: Plan, moments: Moments, look: Mapping[str, Any], now: datetime
     left = exposure(plan, moments, now)
     if plan.deletes:
         left = replace(left, conforming_off_at=max(left.conforming_off_at, left.blocking_off_at))
+    renewed = renewal(plan, look)
     return Bounds(
         left,
-        renewal(plan, look),
-        confidence(plan, moments, now),
+        renewed,
+        "unknown" if renewed.possible is None else confidence(plan, moments, now),
         record_gone_at=moments.record_gone_at,
         now=now,
     )

@@ -54,6 +54,7 @@ from typing import Literal
 from mta_sts.policy import MAX_AGE_LIMIT
 
 BodyMode = Literal["enforce", "testing", "none", "malformed", "unknown"]
+_BEFORE = "before the known history"
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,11 @@ class Exposure:
     def rfc_ends(self) -> datetime:
         """The bound for senders that count from the last fetch."""
         return self.cached_until + timedelta(seconds=self.max_age)
+
+    @property
+    def served(self) -> str:
+        """When or as what it was served, in words that follow ``served``."""
+        return self.label if self.label == _BEFORE else f"as version {self.label}"
 
     @property
     def blocks(self) -> bool:
@@ -183,9 +189,7 @@ def drain(
     start = history_known_since or min((body.since for body in bodies), default=now)
     history_unknown = start + timedelta(seconds=cache_seconds + MAX_AGE_LIMIT) > now
     if history_unknown:
-        served.append(
-            Body("before the known history", "unknown", None, since=start, replaced_at=start)
-        )
+        served.append(Body(_BEFORE, "unknown", None, since=start, replaced_at=start))
     exposures = []
     for body in served:
         cached_until = _cached_until(body, cache_seconds=cache_seconds, now=now)

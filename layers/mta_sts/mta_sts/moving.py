@@ -81,7 +81,7 @@ def _refusals(plan: Plan, bounds: Bounds) -> list[str]:
         until = f"which may be held until {stamp(one.ends)}"
         if one.mode == "unknown":
             told.append(
-                f"nobody knows which hosts were named by what was served {one.label}, {until}"
+                f"nobody knows which hosts were named by what was served {one.served}, {until}"
             )
         elif missing:
             verb = "is" if len(missing) == 1 else "are"

@@ -102,9 +102,8 @@ def build(
     plan = replace(plan, digest=_digest(plan))
     bounds = compute(plan, moments_at_once(plan, now), plan.host, now)
     _refuse_long_exposure(plan, bounds, max_policy_age_seconds)
-    plan = replace(
-        plan, common_mx=common_mx(history, found.host, [one.label for one in bounds.alive])
-    )
+    known = [one.label for one in bounds.alive if one.mode != "unknown"]
+    plan = replace(plan, common_mx=common_mx(history, found.host, known))
     plan = replace(plan, summary=summary(plan, bounds), expected=_expected(plan, bounds))
     if len(json.dumps(plan.to_dict())) > _MOST_BYTES:
         raise PolicyUnreadableError(
@@ -185,7 +184,7 @@ def _refuse_long_exposure(plan: Plan, bounds: Bounds, limit: int) -> None:
         return
     longest = max(too_long or bounds.alive, key=lambda one: one.max_age)
     what = (
-        f"what was served {longest.label}, which nobody knows (longest_max_age or a history of versions"
+        f"what was served {longest.served}, which nobody knows (longest_max_age or a history of versions"
         f" would tell), taken to have a max_age of {days(longest.max_age)}"
         if longest.mode == "unknown"
         else f"version {longest.label} of the policy (mode {longest.mode}), max_age {days(longest.max_age)}"
