@@ -20,6 +20,8 @@ SETTINGS = Settings(
     other_cache_seconds=0,
     deadline_seconds=3600,
     first_pause_seconds=5,
+    unseen_change_seconds=60,
+    max_policy_age_seconds=604800,
     dns_role_arn="",
     network=Network(resolvers=()),
 )

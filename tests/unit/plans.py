@@ -8,6 +8,7 @@ from typing import Any
 from mta_sts.observed import Findings, History, HostedZone, Location, StoredPolicy, Version
 from mta_sts.plan import Plan, Waits
 from mta_sts.planning import build
+from mta_sts.policy_check import Fetched, look
 from mta_sts.request import Request
 
 NOW = datetime(2026, 11, 24, 4, 5, 6, tzinfo=UTC)
@@ -15,6 +16,15 @@ LONG_AGO = NOW - timedelta(days=500)
 NAME = "_mta-sts.solarmora.com"
 ENFORCE = b"version: STSv1\nmode: enforce\nmx: mail.solarmora.com\nmax_age: 604800\n"
 NONE = b"version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n"
+WEEK = 604_800  # seconds
+HOST = "mta-sts.solarmora.com"
+ADDRESS = "192.0.2.1"
+
+
+def policy(mode: str = "enforce", *mx: str, max_age: int | str = WEEK) -> bytes:
+    """A policy body; without mx it names mail.solarmora.com."""
+    named = "".join(f"mx: {host}\n" for host in mx or ("mail.solarmora.com",))
+    return f"version: STSv1\nmode: {mode}\n{named}max_age: {max_age}\n".encode()
 
 
 def txt(*values: str, ttl: int = 3600, **more: Any) -> dict[str, Any]:
@@ -26,6 +36,15 @@ def txt(*values: str, ttl: int = 3600, **more: Any) -> dict[str, Any]:
 def stored(body: bytes = ENFORCE, content_type: str = "text/plain", **more: Any) -> StoredPolicy:
     """A policy object that has stood for long."""
     return StoredPolicy(body, '"etag"', "v1", LONG_AGO, content_type, **more)
+
+
+def history(*versions: tuple[int, bytes | None], known: bool = True) -> History:
+    """Versions v1, v2, … of the object: how many days before NOW each came, and its body."""
+    told = tuple(
+        Version(f"v{number}", NOW - timedelta(days=ago), body)
+        for number, (ago, body) in enumerate(versions, start=1)
+    )
+    return History(told, LONG_AGO if known else told[0].since)
 
 
 def findings(
@@ -77,3 +96,27 @@ def plan(
         dns_role_arn="",
         now=now,
     )
+
+
+def answered(body: bytes = ENFORCE, address: str = ADDRESS, **changes: Any) -> Fetched:
+    """What an address of the policy host served."""
+    values = {"status": 200, "media_type": "text/plain", "body": body} | changes
+    return Fetched(address, "answered", **values)
+
+
+NOT_FOUND = answered(b"<Error/>", status=404)
+SILENT = Fetched(ADDRESS, "no answer", detail="timed out")
+
+
+def looked(*fetched: Fetched, not_asked: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
+    """A look at the policy host."""
+    return look(fetched, not_asked, known={}, host=HOST, now=NOW, region="x")
+
+
+def deletion(found: Findings | None = None, *fetched: Fetched, **asked: Any) -> Plan:
+    """A plan to delete the record; the policy host serves what is stored, unless told otherwise."""
+    found = found or findings()
+    if not asked.get("publish_none") and not found.host:
+        served = fetched or ((answered(found.stored.body),) if found.stored else (NOT_FOUND,))
+        found = replace(found, host=looked(*served))
+    return plan(found, method="delete-record", **asked)

@@ -1,4 +1,4 @@
-"""Moments, settings and the patience of loops."""
+"""Moments, durations, settings and the patience of loops."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -11,6 +11,7 @@ from mta_sts.instants import instant, stamp
 from mta_sts.plan import Waits
 from mta_sts.progress import LONGEST_PAUSE, settle
 from mta_sts.settings import Endpoint, Network, Settings, region
+from mta_sts.spans import days
 
 NOW = datetime(2026, 11, 24, 4, 5, 6, tzinfo=UTC)
 
@@ -29,6 +30,21 @@ def test_stamps_are_utc() -> None:
 def test_a_moment_without_offset_is_refused() -> None:
     with pytest.raises(ValueError, match="offset"):
         instant("2026-11-24T04:05:06")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0 seconds"),
+        (86_399, "86399 seconds"),
+        (86_400, "86400 seconds (1 day)"),
+        (86_401, "86401 seconds (about 1 day)"),
+        (604_800, "604800 seconds (7 days)"),
+        (31_557_600, "31557600 seconds (about 365 days)"),
+    ],
+)
+def test_durations_are_told_in_days_as_well(seconds: int, said: str) -> None:
+    assert days(seconds) == said
 
 
 @pytest.mark.parametrize(
@@ -60,13 +76,15 @@ def test_settings_come_from_the_definition() -> None:
         "policy_bucket": "b-{domain}", "policy_key": "k", "policy_locations_parameter": "/p",
         "distribution_id": "none", "other_cache_seconds": "60", "resolvers": "1.1.1.1, [::1]:5353",
         "dns_port": "5300", "https_port": "8443", "ca_file": "ca.pem", "deadline_seconds": "90",
-        "first_pause_seconds": "2", "dns_role_arn": "arn:x",
+        "first_pause_seconds": "2", "unseen_change_seconds": "61", "max_policy_age_seconds": "604800",
+        "dns_role_arn": "arn:x",
     }  # fmt: skip
     settings = Settings.from_dict(given, region({"AWS_REGION": "eu-west-1"}))
     assert settings.network == Network(
         (Endpoint("1.1.1.1", 53), Endpoint("::1", 5353)), 5300, 8443, "ca.pem", "eu-west-1"
     )
     assert (settings.deadline_seconds, settings.other_cache_seconds) == (90, 60)
+    assert (settings.unseen_change_seconds, settings.max_policy_age_seconds) == (61, 604_800)
     del given["resolvers"]
     with pytest.raises(KeyError, match="resolvers"):
         Settings.from_dict(given, "x")
@@ -75,7 +93,7 @@ def test_settings_come_from_the_definition() -> None:
 def _settle(waited: float, *, ready: bool = False) -> dict[str, object]:
     return settle(
         {"ready": ready, "laggards": []},
-        Waits(deadline_seconds=600, first_pause_seconds=5),
+        Waits(deadline_seconds=600, first_pause_seconds=5, unseen_change_seconds=60),
         since=NOW,
         now=NOW + timedelta(seconds=waited),
         explanation="ns-1 lags.",
