@@ -92,9 +92,9 @@ def _refusals(plan: Plan, bounds: Bounds) -> list[str]:
 def _overlap(plan: Plan, bounds: Bounds) -> dict[str, Any]:
     if bounds.over:
         return _fails(OVERLAP, "no overlap is needed any more", bounds)
-    planned = {body["version"] for body in plan.bodies} | {foreign_label(r) for r in _served(plan)}
     alive = {one.label for one in bounds.alive if one.mode != "unknown"}
-    if not plan.common_mx or alive - planned:
+    # What came to life after the plan, as a stale mirror shows it, may name others.
+    if not plan.common_mx or alive - set(plan.common_of):
         reason = "no MX host is known that every policy names which may still be held"
         return _fails(OVERLAP, reason, bounds)
     until = (

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from mta_sts.observed import RecordSet
 
-_TUPLES = ("steps", "warnings", "bodies", "id_changes", "new_mx", "common_mx")
+_TUPLES = ("steps", "warnings", "bodies", "id_changes", "new_mx", "common_mx", "common_of")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ class Plan:
     ``publishes`` says whether the ``none`` policy is put in place. ``host`` is what the policy host
     served when the plan was made (:func:`mta_sts.policy_check.look`), empty where that is proven later.
     A body in ``bodies`` lists in ``refuses`` those of ``new_mx`` that its policy does not name;
-    ``common_mx`` are the patterns that every policy which may still be held has in common.
+    ``common_mx`` are the patterns that all policies which may still be held have in common, and
+    ``common_of`` names these.
     """
 
     domain: str
@@ -107,6 +108,7 @@ class Plan:
     create_policy: bool
     new_mx: tuple[str, ...]
     common_mx: tuple[str, ...]
+    common_of: tuple[str, ...]
     accept_exposure_until: str
     longest_max_age: int | None
     ids_changed_since: str

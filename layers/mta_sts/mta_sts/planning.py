@@ -77,6 +77,7 @@ def build(
         create_policy=request.create_policy,
         new_mx=request.new_mx,
         common_mx=(),  # of what may still be held, which the rest of the plan tells
+        common_of=(),
         accept_exposure_until=_stamp(request.accept_exposure_until),
         longest_max_age=request.longest_max_age,
         ids_changed_since=_stamp(request.ids_changed_since),
@@ -102,8 +103,8 @@ def build(
     plan = replace(plan, digest=_digest(plan))
     bounds = compute(plan, moments_at_once(plan, now), plan.host, now)
     _refuse_long_exposure(plan, bounds, max_policy_age_seconds)
-    known = [one.label for one in bounds.alive if one.mode != "unknown"]
-    plan = replace(plan, common_mx=common_mx(history, found.host, known))
+    known = tuple(one.label for one in bounds.alive if one.mode != "unknown")
+    plan = replace(plan, common_mx=common_mx(history, found.host, known), common_of=known)
     plan = replace(plan, summary=summary(plan, bounds), expected=_expected(plan, bounds))
     if len(json.dumps(plan.to_dict())) > _MOST_BYTES:
         raise PolicyUnreadableError(
