@@ -9,16 +9,16 @@ import importlib
 import json
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from local import demo, environments
 from mta_sts import errors, messages, policy, request
-from mta_sts.answers import Moments, answer, exposure
-from mta_sts.instants import stamp
+from mta_sts.exposure import Confidence
+from mta_sts.instants import instant, stamp
 from mta_sts.outcome import succeeded
 from tests.unit.plans import NONE, NOW, findings, plan, stored
 
@@ -215,14 +215,22 @@ def test_output_table_is_the_outcome() -> None:
     rows = named(tables(section("Output"))[0])
     # A cell names the parts of its field too.
     assert set(rows) == set(given)
-    for name in codes(rows["answers"]):
-        parts = {*given["answers"], "computed", "assumed", "now", "now with overlap"}
-        assert name in parts
-    assert set(given["answers"]) <= set(codes(rows["answers"]))
+    answers = given["answers"]
+    shown = set(codes(rows["answers"]))
+    assert shown == {
+        *answers,
+        *answers["off"],
+        *(choice["answer"] for choice in answers["mx"]["choices"]),
+        *get_args(Confidence),
+        "reason",
+        "confidence",
+        "choices",
+    }
     assert set(given["id"]) == set(codes(rows["id"]))
     assert set(given["evidence"]) <= set(codes(rows["evidence"]))
-    shown = set(codes(section("Output").partition("|")[0]))
-    assert shown - {"before", "after", "approved_plan"} <= set(plan().to_dict())
+    assert set(given["attested"]) <= set(codes(rows["attested"]))
+    intro = set(codes(section("Output").partition("|")[0]))
+    assert intro - {"before", "after", "approved_plan", "delete-record"} <= set(plan().to_dict())
 
 
 def test_notice_shown_is_what_the_product_writes() -> None:
@@ -233,12 +241,53 @@ def test_notice_shown_is_what_the_product_writes() -> None:
     assert shown.split() == outcome()["text"].split()
 
 
-def test_answers_are_those_that_the_output_table_names() -> None:
-    rows = named(tables(section("Output"))[0])
-    late = Moments(NOW, NOW, NOW, NOW, written=True)
-    given = answer(plan(), exposure(plan(), late, NOW), NOW)
-    assert given["mx"]["answer"] in codes(rows["answers"])
-    assert given["off"]["confidence"] in codes(rows["answers"])
+BEGIN = datetime(2026, 11, 24, 4, tzinfo=UTC)  # a Tuesday
+SERVING = {
+    "agreeing": [
+        {"address": "192.0.2.1", "mode": "enforce", "max_age": 604800, "sha256": "", "mx": []}
+    ],
+    "not_asked": [],
+}
+
+
+def when(stamp: str | None) -> str:
+    """A moment as the table of methods writes it."""
+    if stamp is None:
+        return "never"
+    days, rest = divmod(instant(stamp) - BEGIN, timedelta(days=1))
+    assert (days, rest) in {(0, timedelta(hours=1)), (7, timedelta(hours=1))}, stamp
+    return "Tuesday 05:00" + (", a week later" if days else "")
+
+
+@pytest.mark.parametrize(
+    ("column", "asked"),
+    [
+        (1, {"method": "none-policy"}),
+        (2, {"method": "delete-record"}),
+        (3, {"method": "delete-record", "publish_none": True}),
+    ],
+)
+def test_times_of_the_methods_are_what_the_product_computes(
+    column: int, asked: dict[str, Any]
+) -> None:
+    looked = {} if column != 2 else SERVING
+    planned = plan(findings(host=looked), now=BEGIN, **asked)
+    told = planned.expected
+    rows = {
+        row[0]: row[column].replace("**", "") for row in tables(section("Which method, when?"))[0]
+    }
+    assert planned.record.wait_seconds == 3600
+    assert rows["confirmed, at the earliest"] == "Tuesday 05:00"
+    assert rows["senders that follow RFC 8461 lose no mail by it"] == when(
+        told["conforming_off_at"]
+    )
+    needing = told["all_off_at"] or told["conforming_off_at"]
+    assert rows["senders that ignore the `id` have let go"] == when(needing)
+    renewing = rows["senders that renew over HTTPS alone have let go"]
+    assert renewing.partition(", while")[0] == when(told["all_off_at"])
+    free = rows["MX may change freely"]
+    without = told["mx"]["without_overlap_from"]
+    assert free.startswith("no date") if without is None else free == when(without)
 
 
 def test_failure_table_has_every_error_and_no_other() -> None:
@@ -259,6 +308,8 @@ def test_failure_table_has_every_error_and_no_other() -> None:
 def test_beginnings_of_texts_are_all_there_and_real() -> None:
     failure = {"Error": "PropagationTimeoutError", "Cause": "ns-1 lags."}
     already_none = plan(findings(policy=stored(NONE)))
+    deletion = plan(method="delete-record", publish_none=True)
+    no_record = plan(findings(record_sets=[]), method="delete-record", publish_none=True)
     texts = [
         messages.failed("solarmora.com", changed, failure, "Change Id", planned, confirmed=said)[1]
         for changed in (
@@ -269,7 +320,7 @@ def test_beginnings_of_texts_are_all_there_and_real() -> None:
             "unknown",
             messages.PUT_BACK,
         )
-        for planned in (None, plan(), already_none)
+        for planned in (None, plan(), already_none, deletion, no_record)
         for said in ("", "MTA-STS is off for solarmora.com: policy and id are confirmed.")
     ]
     # Where not even the outcome could be recorded, the definition has a text of its own.
@@ -300,7 +351,7 @@ def test_retries_of_a_busy_aws_are_as_told() -> None:
 
 def test_limits_of_the_policy_host_are_as_told() -> None:
     rows = named(tables(section("When a run fails"))[1])
-    source = (ROOT / "functions/verify_policy/app.py").read_text()
+    source = (ROOT / "layers/mta_sts/mta_sts/adapters/policy_host.py").read_text()
     [most] = re.findall(r"^MOST_ADDRESSES = (\d+)", source, re.MULTILINE)
     assert f"more than {most} addresses" in rows["PolicyNotServedError"]
     assert f"larger than {policy.MAX_BODY // 1024} KiB" in rows["PolicyUnreadableError"]
@@ -426,7 +477,7 @@ def test_targets_and_commands_exist(name: str) -> None:
     for target in re.findall(r"\bmake ([a-z]+)", code):
         assert target in targets, target
     for command in re.findall(r"-m local (\w+)", code):
-        assert command in {"up", "run", "demo"}
+        assert command in {"up", "run", "demo", "bench"}
     for fault in re.findall(r"FAULT=([a-z-]+)", code):
         assert fault in demo.FAULTS
     for event in re.findall(r"(?<=-m local run )\S+|(?<=file://)\S+", code):

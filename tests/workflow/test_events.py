@@ -8,6 +8,7 @@ import pytest
 
 from local.lab import Lab
 from mta_sts.domains import normalise
+from tests.workflow.watch import txt_values
 
 FOLDER = Path(__file__).parents[2] / "events"
 GOOD = {file.stem: file for file in sorted(FOLDER.glob("*.json"))}
@@ -22,7 +23,16 @@ WITHOUT_POLICY = {"create-policy"}  # what this event is there to make
 REFUSALS = {
     "e-mail-address": ["is an e-mail address; give the part after the @"],
     "ip-address": ["'192.0.2.25' is an IP address"],
+    "misplaced-fields": [
+        "publish_none is for delete-record only",
+        "accept_exposure_until is for delete-record only",
+    ],
     "missing-fields": ["domain is missing", "method is missing"],
+    "no-date": [
+        "accept_exposure_until must be a date such as 2027-01-31",
+        "longest_max_age must be a number of seconds",
+        "new_mx must be a list of host names, it is text",
+    ],
     "not-an-object": ["The input must be a JSON object", "it is a list"],
     "null": ["The input must be a JSON object", "it is null"],
     "plan-that-is-no-digest": ["approved_plan must be the digest of a plan"],
@@ -68,6 +78,11 @@ def test_a_good_event_is_carried_out(lab: Lab, name: str) -> None:
         assert body(lab, domain) == POLICY.encode()
         return
     assert (run.output["domain"], run.output["state"]) == (domain, "off")
+    if event["method"] == "delete-record":
+        assert txt_values(lab, domain) == []
+        if not event.get("publish_none"):
+            assert body(lab, domain) == POLICY.encode()
+            return
     kept = b"mx: mail.example.net\r\n" if event.get("keep_mx") else b""
     assert body(lab, domain) == NONE + kept
 

@@ -16,8 +16,8 @@ _TEXT_LENGTH = 16_000  # characters; a Fail state's cause has room for 32,768
 _RECORD_STATES = ("policy and record", "record")
 PUT_BACK = "record; the policy was put back"
 REMINDERS = (
-    "What manages the policy object or the record (Terraform, octoDNS) must be changed too, or it turns"
-    " MTA-STS on again.\n"
+    "What manages the policy object or the record (Terraform, CloudFormation, octoDNS) must be changed too,"
+    " or its next run turns MTA-STS on again.\n"
     "Each subdomain with a record of its own is a policy domain of its own (RFC 8461 section 3.4) and stays"
     " as it is.\n"
     "TLSRPT (_smtp._tls) stays: its reports show which senders still hold an old policy.\n"
