@@ -79,9 +79,11 @@ def _mx(screen: Screen, told: Mapping[str, Any], now: datetime) -> None:
     for choice in told["choices"]:
         mark = ("✓ ", GOOD) if choice["holds"] else ("✗ ", DOUBTFUL)
         style = "bold" if choice["answer"] == told["answer"] else ""
+        begin = f"{_begin(choice['from'], now)}: " if choice["from"] else ""
         reason = (f" ({choice['confidence']})", FAINT)
-        rows.append([line(mark, (choice["answer"], style)), line(_why(choice, now), reason)])
+        rows.append([line(mark, (choice["answer"], style)), line(begin, _why(choice, now), reason)])
     screen.table(rows)
+    screen.fields([("without overlap", _at(told["without_overlap_from"], now))])
 
 
 def _why(told: Mapping[str, Any], now: datetime) -> str:
@@ -99,5 +101,9 @@ def _at(stamp: str | None, now: datetime) -> Text:
 def _at_parts(stamp: str | None, now: datetime) -> list[tuple[str, str]]:
     if stamp is None:
         return [("no date can be given", f"bold {DOUBTFUL}")]
+    return [(_begin(stamp, now), "bold")]
+
+
+def _begin(stamp: str, now: datetime) -> str:
     at = datetime.fromisoformat(stamp)
-    return [(f"{'from' if at > now else 'since'} {moment(at, now)}", "bold")]
+    return f"{'from' if at > now else 'since'} {moment(at, now)}"

@@ -1,6 +1,7 @@
-"""What tests of the demo share: a recorded run, a culprit, and a way to read what is drawn.
+"""What tests of the demo share: recorded runs, a culprit, and a way to read what is drawn.
 
-recorded_run.json holds the plan and the output of a real run.
+recorded_run.json holds the plan and the output of a real run, recorded_deletion.json those of one
+that deleted the record and left the policy alone.
 """
 
 import io
@@ -12,8 +13,12 @@ from typing import Any
 
 from local.screen import Screen
 
-RECORDED = json.loads(Path(__file__).with_name("recorded_run.json").read_text())
+RECORDED, DELETED = (
+    json.loads(Path(__file__).with_name(f"recorded_{name}.json").read_text())
+    for name in ("run", "deletion")
+)
 PLAN, OUTPUT = RECORDED["plan"], RECORDED["output"]
+DELETION_PLAN, DELETION = DELETED["plan"], DELETED["output"]
 NOW = datetime.fromisoformat(OUTPUT["moments"]["confirmed_at"]) + timedelta(seconds=1)
 LAGGING = {
     "server": "ns-2.example",

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,13 @@ import pytest
 from local import demo
 from local.report import Delivered
 from local.screen import Screen
-from local.world.senders import ConformingSender, IdIgnoringSender, Network
-from tests.unit.demo_cases import CAUSE, LAGGING, LOOP, OUTPUT, PLAN, line_with
+from local.world.senders import (
+    ConformingSender,
+    HttpsRenewingSender,
+    IdIgnoringSender,
+    Network,
+)
+from tests.unit.demo_cases import CAUSE, DELETION, LAGGING, LOOP, NOW, OUTPUT, PLAN, line_with
 
 
 class FakeRun:
@@ -62,10 +68,15 @@ class FakeLab:
 
     def start(self, event: Mapping[str, Any]) -> FakeRun:
         assert "dry_run" not in event
+        self.event = event
         return self._run
 
     def lag(self, *arguments: Any) -> None:
         self.faults.append(arguments)
+
+
+# A policy of seven days that was fetched before the run, and one that no answer accounts for.
+SOON, LONGER = NOW + timedelta(days=6), NOW + timedelta(days=400)
 
 
 @pytest.fixture
@@ -73,15 +84,26 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Names of the senders that refuse mail to the new MX; others deliver."""
     names: set[str] = set()
     network = Network(("127.0.0.1", 0), 0, "")
-    people = [("follows", ConformingSender(network)), ("ignores", IdIgnoringSender(network))]
+    people = [
+        ("follows", ConformingSender(network)),
+        ("renews", HttpsRenewingSender(network)),
+        ("ignores", IdIgnoringSender(network)),
+        ("ignores for too long", IdIgnoringSender(network)),
+    ]
 
     def deliveries(people: Sequence[tuple[str, object]]) -> list[Delivered]:
         return [
-            Delivered(name, {demo.NEW_MX: "refused" if name in names else "delivered"}, "", None)
+            Delivered(
+                name,
+                {demo.NEW_MX: "refused" if name in names else "delivered"},
+                "",
+                (LONGER if "too long" in name else SOON) if name in names else None,
+            )
             for name, _ in people
         ]
 
     monkeypatch.setattr(demo, "_senders", lambda _lab: people)
+    monkeypatch.setattr(demo, "_newcomer", lambda _lab: ConformingSender(network))
     monkeypatch.setattr(demo, "_deliveries", deliveries)
     return names
 
@@ -98,12 +120,34 @@ def test_a_confirmed_run_ends_in_0(
     assert "MTA-STS is off and confirmed." in text
 
 
+def test_after_a_deletion_senders_may_refuse_for_as_long_as_was_said(
+    monkeypatch: pytest.MonkeyPatch, refusing: set[str]
+) -> None:
+    refusing |= {"follows", "renews", "ignores"}
+    monkeypatch.setattr(demo, "Lab", FakeLab(FakeRun("SUCCEEDED", DELETION, LOOP)))
+    assert demo.main(["--method", "delete-record"]) == 0
+
+
+def test_what_is_asked_for_is_sent(monkeypatch: pytest.MonkeyPatch, refusing: set[str]) -> None:
+    lab = FakeLab(FakeRun("SUCCEEDED", DELETION, LOOP))
+    monkeypatch.setattr(demo, "Lab", lab)
+    demo.main(["--method", "delete-record", "--publish-none"])
+    assert lab.event["method"] == "delete-record"
+    assert lab.event["publish_none"] is True
+    assert lab.event["longest_max_age"] == 604800
+    demo.main([])
+    assert lab.event.keys() == {"domain", "method", "new_mx"}
+    with pytest.raises(SystemExit):
+        demo.main(["--publish-none"])
+
+
 def test_it_draws_on_a_terminal_as_well(
     refusing: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "Lab", FakeLab(FakeRun("SUCCEEDED", OUTPUT, LOOP)))
     screen = Screen(io.StringIO(), plain=False, width=100)
-    assert demo.show(screen, "none-policy", None) == 0
+    event = {"domain": "solarmora.com", "method": "none-policy"}
+    assert demo.show(screen, event, None) == 0
 
 
 @pytest.mark.parametrize(
@@ -112,7 +156,12 @@ def test_it_draws_on_a_terminal_as_well(
         (FakeRun("FAILED", None, LOOP), set()),
         (FakeRun("ABORTED", None, LOOP), set()),
         (FakeRun("SUCCEEDED", OUTPUT | {"state": "half changed"}), set()),
-        (FakeRun("SUCCEEDED", OUTPUT), {"follows"}),  # the run says off, a sender knows better
+        # The run says off, a sender knows better.
+        (FakeRun("SUCCEEDED", OUTPUT), {"follows"}),
+        (FakeRun("SUCCEEDED", OUTPUT), {"ignores for too long"}),
+        (FakeRun("SUCCEEDED", OUTPUT), {demo.ANEW}),
+        (FakeRun("SUCCEEDED", DELETION), {demo.ANEW}),
+        (FakeRun("SUCCEEDED", DELETION), {"ignores for too long"}),
     ],
 )
 def test_anything_but_off_ends_in_1(
@@ -143,7 +192,7 @@ def test_a_plan_that_is_refused_ends_in_1_and_says_why(
     lab = FakeLab(FakeRun("SUCCEEDED", OUTPUT))
     lab.planned = FakeRun("FAILED", None)
     monkeypatch.setattr(demo, "Lab", lab)
-    assert demo.main(["--method", "no-such"]) == 1
+    assert demo.main([]) == 1
     assert CAUSE.splitlines()[0] in capsys.readouterr().out
 
 

@@ -8,9 +8,20 @@ from typing import Any
 import pytest
 
 from local import report
+from local.answers import answers
 from local.report import Delivered
 from local.screen import Screen, distance, exactly, is_plain, is_stamp, moment, readable_times
-from tests.unit.demo_cases import CAUSE, LAGGING, NOW, OUTPUT, PLAN, drawn, line_with
+from tests.unit.demo_cases import (
+    CAUSE,
+    DELETION,
+    DELETION_PLAN,
+    LAGGING,
+    NOW,
+    OUTPUT,
+    PLAN,
+    drawn,
+    line_with,
+)
 
 # Sets a terminal's title, looks like markup, and overwrites its line.
 HOSTILE = "\x1b]0;owned\x07[bold red]loud[/bold red]\rgone\u202e"
@@ -111,24 +122,28 @@ def test_what_was_not_asked_is_marked_as_such(check: str, row: Mapping[str, str]
     assert "✓" not in line
 
 
-def test_every_answer_to_the_three_questions_is_given() -> None:
-    text = drawn(lambda screen: report.answers(screen, OUTPUT, NOW))
-    for value in leaves(OUTPUT["answers"]):
+@pytest.mark.parametrize("output", [OUTPUT, DELETION], ids=["changed", "deleted"])
+def test_every_answer_to_the_three_questions_is_given(output: Mapping[str, Any]) -> None:
+    text = drawn(lambda screen: answers(screen, output, NOW))
+    for value in leaves(output["answers"]):
         if isinstance(value, bool):
             assert "mail at risk: no" in text
+        elif value is None:
+            assert ("no date can be given" in text) == (output["all_off_at"] is None)
         elif is_stamp(value):
             assert moment(datetime.fromisoformat(value), NOW) in text
         else:
             assert readable_times(value, NOW) in text
-    for question in report._QUESTIONS.values():
+    assert len(output["answers"]) == 3
+    for question in ("Is MTA-STS off", "May the MX records", "What state is the domain in"):
         assert question in text
 
 
-def test_an_answer_that_the_demo_does_not_know_is_given_all_the_same() -> None:
-    told = {"answers": {"off": {"new_words": "something else"}, "fourth_question": {"a": ["b"]}}}
-    text = drawn(lambda screen: report.answers(screen, told, NOW))
-    assert "new words: something else" in text
-    assert "fourth question\n  a: b" in text
+def test_an_answer_that_does_not_hold_is_marked_as_such() -> None:
+    text = drawn(lambda screen: answers(screen, OUTPUT, NOW))
+    for choice in OUTPUT["answers"]["mx"]["choices"]:
+        mark = "✓" if choice["holds"] else "✗"
+        line_with(text, f"{mark} {choice['answer']} ", choice["confidence"])
 
 
 def test_the_plan_shows_policy_and_record_before_and_after_and_each_step_and_warning() -> None:
@@ -139,28 +154,28 @@ def test_the_plan_shows_policy_and_record_before_and_after_and_each_step_and_war
         assert f"\n  + {new}\n" in text
     assert "\n    version: STSv1\n" in text
     assert f"\n  - {PLAN['record']['old']}\n  + {PLAN['record']['new']}\n" in text
-    assert PLAN["summary"] in text
+    assert readable_times(PLAN["summary"], NOW) in text
     for each in (*PLAN["steps"], *PLAN["warnings"]):
         line_with(text, each)
 
 
-def test_the_plan_says_once_what_it_would_come_to() -> None:
-    text = drawn(lambda screen: report.plan(screen, PLAN, NOW))
+@pytest.mark.parametrize("planned", [PLAN, DELETION_PLAN], ids=["change", "deletion"])
+def test_the_plan_says_once_what_it_would_come_to(planned: Mapping[str, Any]) -> None:
+    text = drawn(lambda screen: report.plan(screen, planned, NOW))
     assert text.count("If it were run now") == 1
-    assert len(PLAN["expected"]) == 5
-    for value in PLAN["expected"].values():
-        said = moment(datetime.fromisoformat(value), NOW) if is_stamp(value) else value
-        assert said in text
+    for name in ("conforming_off_at", "rfc_off_at", "all_off_at"):
+        at = planned["expected"][name]
+        assert (moment(datetime.fromisoformat(at), NOW) if at else "no date can be given") in text
+    line_with(text, "MX: ", planned["expected"]["mx"]["answer"])
 
 
-def test_a_date_that_is_certain_is_not_told_twice() -> None:
-    known, certain = "every_sender_by_what_is_known", "every_sender"
-    same = {known: OUTPUT["answers"]["off"][certain]}
-    told = OUTPUT | {"answers": {"off": OUTPUT["answers"]["off"] | same}}
-    text = drawn(lambda screen: report.answers(screen, told, NOW))
-    assert "every sender: " in text
-    assert "… by what is known" not in text
-    assert "… by what is known: " in drawn(lambda s: report.answers(s, OUTPUT, NOW))
+def test_a_plan_that_deletes_shows_what_goes() -> None:
+    text = drawn(lambda screen: report.plan(screen, DELETION_PLAN, NOW))
+    record = DELETION_PLAN["record"]
+    assert f"Record {record['name']} TXT, TTL 5 s\n  - {record['old']}\n\n" in text
+    nothing = DELETION_PLAN | {"record": record | {"before": None, "old": ""}}
+    text = drawn(lambda screen: report.plan(screen, nothing, NOW))
+    assert f"Record {record['name']}: no record set\n\n" in text
 
 
 def test_a_policy_that_stays_is_shown_without_a_change() -> None:
@@ -180,14 +195,16 @@ def test_a_failure_is_told_by_its_name_and_word_for_word() -> None:
 
 def test_the_senders_say_what_became_of_mail_and_until_when_they_enforce() -> None:
     until = NOW + timedelta(days=7)
+    refused = {"new": "refused", "old": "delivered"}
     told = [
         Delivered("follows", {"new": "delivered", "old": "delivered"}, "nothing is asked", None),
-        Delivered("ignores", {"new": "refused", "old": "delivered"}, "new is not among", until),
+        Delivered("ignores", refused, "new is not among", until),
+        Delivered("renews", refused, "new is not among", until, renews=True),
     ]
 
     def draw(screen: Screen) -> None:
         report.senders(screen, "The senders", told, NOW)
-        report.still_held(screen, told, NOW)
+        report.still_held(screen, told, DELETION, NOW)
 
     text = drawn(draw)
     assert "refused" not in line_with(text, "follows", "delivered")
@@ -195,6 +212,7 @@ def test_the_senders_say_what_became_of_mail_and_until_when_they_enforce() -> No
     line_with(text, "follows: nothing is asked")
     line_with(text, "ignores: new is not among")
     line_with(text, "A sender that ignores", moment(until, NOW))
+    line_with(text, "A sender that renews", "for as long as the policy host serves it")
 
 
 # --- nothing foreign acts
@@ -214,7 +232,12 @@ def everything(screen: Screen) -> None:
     report.plan(screen, plan, NOW)
     report.senders(screen, "Senders", [Delivered("s", {"mx": "refused"}, HOSTILE, NOW)], NOW)
     report.evidence(screen, "Evidence", {"record": check, "policy": host}, NOW)
-    report.answers(screen, {"answers": {"off": {HOSTILE: HOSTILE}}}, NOW)
+    told = OUTPUT["answers"]
+    hostile = {
+        "off": told["off"] | {"sentence": HOSTILE},
+        "trouble": {**told["trouble"], "next": HOSTILE},
+    }
+    answers(screen, {"answers": told | hostile}, NOW)
     report.failure(screen, "FAILED", HOSTILE, HOSTILE)
     with screen.working(HOSTILE):
         pass
