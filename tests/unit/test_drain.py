@@ -1,18 +1,14 @@
 """How long some sender may still hold a policy that was turned off."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
+import mta_sts.drain
 from mta_sts.drain import Body, BodyMode, Drain, IdChange, drain, end_served
 from mta_sts.policy import MAX_AGE_LIMIT
-
-# The time an example takes says how busy the machine is, nothing of the code.
-PROPERTY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 YEAR = timedelta(seconds=MAX_AGE_LIMIT)
 WEEK = timedelta(days=7)
@@ -33,6 +29,7 @@ def drained(
     cache_seconds: int = 0,
     now: datetime = GONE,
     history_known_since: datetime | None = ALL_KNOWN,
+    longest_unknown: int = MAX_AGE_LIMIT,
 ) -> Drain:
     return drain(
         bodies,
@@ -41,6 +38,7 @@ def drained(
         cache_seconds=cache_seconds,
         now=now,
         history_known_since=history_known_since,
+        longest_unknown=longest_unknown,
     )
 
 
@@ -49,12 +47,26 @@ def before(mode: BodyMode, max_age: int | None, purged_at: datetime | None = Non
     return Body("v0", mode, max_age, FIRST - timedelta(days=30), FIRST, purged_at)
 
 
-def test_the_worked_example() -> None:
-    """The dates of the module's docstring."""
+# --- the worked examples of the module's docstring
+
+WEEKS_OFF = datetime(2026, 12, 1, 5, 4, 0, tzinfo=UTC)
+YEARS_OFF = datetime(2027, 11, 24, 11, 4, 0, tzinfo=UTC)
+# Ids changed since 2026-02-01, and the ids of before could be read for a day more.
+ATTESTED = IdChange(datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC))
+TESTED = Body(
+    "v0",
+    "testing",
+    2_592_000,
+    datetime(2026, 11, 1, tzinfo=UTC),
+    datetime(2026, 11, 20, tzinfo=UTC),
+)
+
+
+def test_the_first_worked_example() -> None:
     result = drained(ACTIVE)
-    assert result.conforming_off_at == datetime(2026, 11, 24, 5, 4, 0, tzinfo=UTC)
+    assert result.conforming_off_at == GONE
     assert result.rfc_off_at == datetime(2026, 12, 1, 4, 2, 0, tzinfo=UTC)
-    assert result.all_off_at == datetime(2026, 12, 1, 5, 4, 0, tzinfo=UTC)
+    assert result.all_off_at == WEEKS_OFF
     assert result.known_off_at == result.blocking_off_at == result.all_off_at
     assert not result.history_unknown
     (exposure,) = result.exposures
@@ -62,18 +74,85 @@ def test_the_worked_example() -> None:
     assert (exposure.label, exposure.mode, exposure.max_age) == ("v1", "enforce", 604_800)
     assert (exposure.cached_until, exposure.id_until) == (PURGED, GONE)
     assert (exposure.ends, exposure.rfc_ends) == (result.all_off_at, result.rfc_off_at)
+    assert exposure.served == "as version v1"
 
 
-def test_the_worked_example_with_an_unknown_part() -> None:
+EXAMPLES: list[tuple[str, Drain, datetime, datetime, datetime]] = [
+    (
+        "an unknown part, for which a year is taken",
+        drained(ACTIVE, history_known_since=FIRST),
+        YEARS_OFF,
+        YEARS_OFF,
+        WEEKS_OFF,
+    ),
+    (
+        "longest_max_age takes the place of that year",
+        drained(ACTIVE, history_known_since=FIRST, longest_unknown=1_209_600),
+        datetime(2026, 12, 8, 5, 4, 0, tzinfo=UTC),
+        datetime(2026, 12, 8, 5, 4, 0, tzinfo=UTC),
+        WEEKS_OFF,
+    ),
+    (
+        "ids that were changed bound it too",
+        drained(ACTIVE, history_known_since=FIRST, id_changes=[ATTESTED]),
+        datetime(2027, 2, 2, 6, 0, 0, tzinfo=UTC),
+        datetime(2027, 2, 2, 6, 0, 0, tzinfo=UTC),
+        WEEKS_OFF,
+    ),
+    (
+        "with both it lies in the past",
+        drained(
+            ACTIVE, history_known_since=FIRST, id_changes=[ATTESTED], longest_unknown=1_209_600
+        ),
+        WEEKS_OFF,
+        WEEKS_OFF,
+        WEEKS_OFF,
+    ),
+    (
+        "testing counts in all_off_at alone",
+        drained(ACTIVE, TESTED),
+        datetime(2026, 12, 24, 5, 4, 0, tzinfo=UTC),
+        WEEKS_OFF,
+        datetime(2026, 12, 24, 5, 4, 0, tzinfo=UTC),
+    ),
+]
+
+
+@pytest.mark.parametrize(("why", "result", "all_off", "blocking_off", "known_off"), EXAMPLES)
+def test_the_other_worked_examples(
+    why: str, result: Drain, all_off: datetime, blocking_off: datetime, known_off: datetime
+) -> None:
+    bounds = (result.all_off_at, result.blocking_off_at, result.known_off_at)
+    assert bounds == (all_off, blocking_off, known_off), why
+    assert result.known_blocking_off_at == WEEKS_OFF, why
+    assert result.conforming_off_at == GONE, "the arithmetic of the record alone"
+
+
+def test_the_docstring_says_the_dates_that_come_out() -> None:
+    told = " ".join((mta_sts.drain.__doc__ or "").split())
+    for _, result, *dates in EXAMPLES:
+        for date in (*dates, result.all_off_at):
+            assert f"{date:%Y-%m-%d %H:%M:%S}" in told
+
+
+def test_an_unknown_part_stands_for_what_was_served_before() -> None:
     result = drained(ACTIVE, history_known_since=FIRST)
-    assert result.all_off_at == datetime(2027, 11, 24, 11, 4, 0, tzinfo=UTC)
-    assert result.known_off_at == datetime(2026, 12, 1, 5, 4, 0, tzinfo=UTC)
-    assert result.blocking_off_at == result.all_off_at, "what is unknown may have been enforced"
     assert result.history_unknown
     longest = result.longest
     assert longest is not None
     assert (longest.mode, longest.max_age, longest.cached_until) == ("unknown", 31_557_600, FIRST)
-    assert [exposure.label for exposure in result.exposures] == ["before the known history", "v1"]
+    assert longest.blocks, "what is unknown may have been enforced"
+    assert [one.label for one in result.exposures] == ["before the known history", "v1"]
+    assert longest.served == longest.label
+
+
+def test_a_delete_marker_ends_a_body_as_a_version_does_and_serves_none() -> None:
+    """Whoever lists the bodies leaves the marker out: only the body before it knows of it."""
+    deleted = replace(ACTIVE, replaced_at=FIRST + HOUR, purged_at=None)
+    changed = IdChange(FIRST + 2 * HOUR, FIRST + 3 * HOUR)
+    result = drained(deleted, id_changes=[changed])
+    assert len(result.exposures) == 1
+    assert result.all_off_at == FIRST + 3 * HOUR + WEEK
 
 
 CHANGE = IdChange(at=FIRST + HOUR, gone_at=FIRST + 2 * HOUR)
@@ -160,6 +239,7 @@ def test_last_moments_of_a_body(
         ([before("testing", 604_800)], GONE + WEEK, GONE, "testing holds, and never blocks mail"),
         ([before("testing", 2 * 604_800), ACTIVE], GONE + 2 * WEEK, GONE + WEEK, "shown apart"),
         ([before("enforce", 0)], GONE, GONE, "a max_age of 0"),
+        ([replace(ACTIVE, mode="malformed")], GONE + WEEK, GONE + WEEK, "malformed, as the last"),
     ],
 )
 def test_the_bounds_over_several_bodies(
@@ -204,6 +284,31 @@ def test_the_unknown_part_of_the_history(
     assert cached_until == ([] if replaced_at is None else [replaced_at]), why
 
 
+@pytest.mark.parametrize(
+    ("longest", "taken"),
+    [(MAX_AGE_LIMIT, MAX_AGE_LIMIT), (604_800, 604_800), (0, 0)],
+)
+def test_a_body_that_nobody_can_read_counts_as_what_is_vouched_for(
+    longest: int, taken: int
+) -> None:
+    """It is not known, and may have been enforced; what is merely malformed was read."""
+    unread = replace(before("unknown", None), label="v0")
+    result = drained(unread, longest_unknown=longest)
+    assert result.all_off_at == result.blocking_off_at == GONE + timedelta(seconds=taken)
+    assert result.known_off_at == result.known_blocking_off_at == GONE, "nothing known is exposed"
+    assert not result.history_unknown
+    assert result.exposures[0].served == "as version v0"
+    malformed = drained(before("malformed", None), longest_unknown=longest)
+    assert malformed.all_off_at == malformed.known_off_at == GONE + YEAR
+
+
+def test_what_is_unknown_beside_testing_blocks_alone() -> None:
+    result = drained(before("testing", 60), history_known_since=FIRST - timedelta(days=30))
+    assert result.known_off_at == GONE + timedelta(seconds=60)
+    assert result.known_blocking_off_at == GONE
+    assert result.blocking_off_at == result.all_off_at == GONE + YEAR
+
+
 def test_an_id_change_bounds_the_unknown_part_as_well() -> None:
     result = drained(ACTIVE, id_changes=[CHANGE], history_known_since=FIRST)
     assert result.all_off_at == CHANGE.gone_at + YEAR
@@ -213,176 +318,3 @@ def test_a_publication_ends_what_is_served_and_leaves_the_rest() -> None:
     old, served = before("enforce", 60), replace(ACTIVE, replaced_at=None, purged_at=None)
     assert end_served([old, served], at=PUBLISHED, purged_at=PURGED) == (old, ACTIVE)
     assert end_served([served], at=PUBLISHED, purged_at=None) == (replace(ACTIVE, purged_at=None),)
-
-
-SECONDS = st.integers(0, 3 * MAX_AGE_LIMIT)
-TIMES = SECONDS.map(lambda seconds: GONE - timedelta(seconds=seconds))
-SPANS = st.integers(0, 2 * MAX_AGE_LIMIT).map(lambda seconds: timedelta(seconds=seconds))
-
-
-MODES: list[BodyMode] = ["enforce", "testing", "none", "malformed"]
-MAX_AGES = st.integers(0, MAX_AGE_LIMIT)
-ANY_MAX_AGE = st.none() | MAX_AGES
-ANY_END = st.sampled_from(["served", "replaced", "purged"])
-
-
-@st.composite
-def a_body(
-    draw: st.DrawFn,
-    *,
-    max_ages: st.SearchStrategy[int | None] = ANY_MAX_AGE,
-    ends: st.SearchStrategy[str] = ANY_END,
-) -> Body:
-    since, end = draw(TIMES), draw(ends)
-    replaced_at = None if end == "served" else since + draw(SPANS)
-    purged_at = replaced_at + draw(SPANS) if replaced_at and end == "purged" else None
-    return Body(
-        "v",
-        draw(st.sampled_from(MODES)),
-        draw(max_ages),
-        since,
-        replaced_at,
-        purged_at,
-    )
-
-
-BODY_LISTS = st.lists(a_body(), max_size=5)
-
-
-@dataclass(frozen=True)
-class Situation:
-    """What a calculation is told besides the bodies."""
-
-    id_changes: list[IdChange]
-    record_gone_at: datetime
-    cache_seconds: int
-    history_known_since: datetime
-
-    def look(self, *bodies: Body, now: datetime = GONE) -> Drain:
-        return drain(
-            bodies,
-            id_changes=self.id_changes,
-            record_gone_at=self.record_gone_at,
-            cache_seconds=self.cache_seconds,
-            now=now,
-            history_known_since=self.history_known_since,
-        )
-
-
-SITUATIONS = st.builds(
-    Situation,
-    st.lists(st.builds(lambda at, ttl: IdChange(at, at + ttl), TIMES, SPANS), max_size=4),
-    TIMES,
-    MAX_AGES,
-    TIMES,
-)
-
-
-def never_earlier(less: Drain, more: Drain) -> bool:
-    """Compare the bounds; without any exposure a bound is now, which says nothing of the past."""
-    pairs = [
-        (less.conforming_off_at, more.conforming_off_at),
-        (less.rfc_off_at, more.rfc_off_at),
-        (less.all_off_at, more.all_off_at),
-        (less.known_off_at, more.known_off_at),
-        (less.blocking_off_at, more.blocking_off_at),
-    ]
-    return all(before <= after or before == GONE for before, after in pairs)
-
-
-@PROPERTY
-@given(BODY_LISTS, a_body(), SITUATIONS)
-def test_one_more_version_never_makes_it_earlier(
-    bodies: list[Body], body: Body, at: Situation
-) -> None:
-    assert never_earlier(at.look(*bodies), at.look(*bodies, body))
-
-
-@PROPERTY
-@given(BODY_LISTS, a_body(max_ages=MAX_AGES), SITUATIONS, MAX_AGES)
-def test_a_larger_max_age_never_makes_it_earlier(
-    bodies: list[Body], body: Body, at: Situation, more: int
-) -> None:
-    longer = replace(body, max_age=(body.max_age or 0) + more)
-    assert never_earlier(at.look(body, *bodies), at.look(longer, *bodies))
-
-
-@PROPERTY
-@given(BODY_LISTS, a_body(), SITUATIONS)
-def test_an_unreadable_max_age_never_makes_it_earlier(
-    bodies: list[Body], body: Body, at: Situation
-) -> None:
-    unreadable = replace(body, max_age=None)
-    assert never_earlier(at.look(body, *bodies), at.look(unreadable, *bodies))
-
-
-@PROPERTY
-@given(BODY_LISTS, SITUATIONS, SPANS)
-def test_a_longer_ttl_never_makes_it_earlier(
-    bodies: list[Body], at: Situation, more: timedelta
-) -> None:
-    longer = replace(at, record_gone_at=at.record_gone_at + more)
-    assert never_earlier(at.look(*bodies), longer.look(*bodies))
-
-
-@PROPERTY
-@given(BODY_LISTS, SITUATIONS, MAX_AGES)
-def test_longer_caching_never_makes_it_earlier(
-    bodies: list[Body], at: Situation, more: int
-) -> None:
-    longer = replace(at, cache_seconds=at.cache_seconds + more)
-    assert never_earlier(at.look(*bodies), longer.look(*bodies))
-
-
-@PROPERTY
-@given(BODY_LISTS, a_body(ends=st.just("purged")), SITUATIONS, SPANS)
-def test_a_later_purge_never_makes_it_earlier(
-    bodies: list[Body], body: Body, at: Situation, more: timedelta
-) -> None:
-    later = replace(body, purged_at=(body.purged_at or GONE) + more)
-    assert never_earlier(at.look(body, *bodies), at.look(later, *bodies))
-
-
-@PROPERTY
-@given(BODY_LISTS, SITUATIONS, SPANS)
-def test_knowing_less_of_the_past_never_makes_it_earlier(
-    bodies: list[Body], at: Situation, more: timedelta
-) -> None:
-    less_known = replace(at, history_known_since=at.history_known_since + more)
-    assert never_earlier(at.look(*bodies), less_known.look(*bodies))
-
-
-@PROPERTY
-@given(BODY_LISTS, SITUATIONS)
-def test_bounds_are_in_order(bodies: list[Body], at: Situation) -> None:
-    result = at.look(*bodies)
-    assert result.rfc_off_at <= result.all_off_at, "the strict bound is the later one"
-    ends = [exposure.ends for exposure in result.exposures]
-    assert ends == sorted(ends, reverse=True)
-    assert result.all_off_at == max(ends, default=GONE)
-
-
-@PROPERTY
-@given(BODY_LISTS, SITUATIONS, st.integers(0, 600), st.integers(0, 86_400), SPANS)
-def test_at_its_own_deadline_the_exposure_is_zero(
-    bodies: list[Body], at: Situation, caching: int, ttl: int, later: timedelta
-) -> None:
-    """A run turns the policy off; when its drain is over, a second look finds nothing left."""
-    published = max([GONE, *(body.replaced_at for body in bodies if body.replaced_at)])
-    fresh = published + timedelta(seconds=caching)  # every cache, before the id changes
-    changed = fresh + timedelta(seconds=1)
-    gone = changed + timedelta(seconds=ttl)
-    bodies = [
-        replace(body, purged_at=body.purged_at and min(body.purged_at, fresh))
-        for body in end_served(bodies, at=published, purged_at=fresh)
-    ]
-    at = replace(at, record_gone_at=gone, cache_seconds=caching)
-    deadline = max(gone, at.look(*bodies, now=gone).all_off_at)
-
-    # The ledger has the change by then; deleting the record has a TTL of its own, which must not
-    # prolong what is over.
-    recorded = [*at.id_changes, IdChange(changed, gone)]
-    at = replace(at, id_changes=recorded, record_gone_at=deadline + later)
-    second = at.look(*bodies, now=deadline)
-    assert second.all_off_at <= deadline
-    assert not second.history_unknown
