@@ -9,13 +9,8 @@ from typing import Any
 
 import pytest
 
-from local.account import NAME_SERVERS, record_set
 from local.lab import Lab
 from local.world.web import PATH
-from mta_sts.adapters.delegation import delegation
-from mta_sts.adapters.dns import ask_everywhere
-from mta_sts.record_check import evaluate
-from mta_sts.settings import Endpoint, Network
 from tests.workflow.scene import (
     BY_HAND,
     NONE_POLICY,
@@ -173,32 +168,6 @@ def test_a_resolver_that_serves_stale_answers_keeps_it_from_confirmed(
     assert (reached, stale) == ("Wait To Confirm", True)
     lab.resolvers_world.serve_stale(1, 0, domain)
     assert run.wait().status == "SUCCEEDED", run.cause
-
-
-def test_a_server_that_times_out_has_not_said_that_the_record_is_gone(
-    lab: Lab, domain: str
-) -> None:
-    """Asked as a run that withdraws the record would: three servers say gone, one is silent."""
-    add(lab, domain)
-    lab.lag(domain, server=1)
-    lab.server_down(domain, server=1)
-    zone_id, name = lab.zone_id(domain), f"_mta-sts.{domain}"
-    present = record_set(name, "TXT", 2, [f'"{RECORD}"'])
-    lab.account.put_records(zone_id, present, action="DELETE")
-    lab.refresh()
-    network = Network(
-        resolvers=tuple(Endpoint(*each) for each in lab.resolvers),
-        dns_port=lab.name_servers[0][1],
-    )
-    asked = ask_everywhere(name, delegation(domain, network), network, rounds=1, timeout=1)
-    check = evaluate(
-        asked.answers, asked.not_asked, expected=None, scope="authorities", now=datetime.now(UTC),
-        region="here",
-    )  # fmt: skip
-    assert not check["ready"]
-    assert {row["server"] for row in check["laggards"]} == {NAME_SERVERS[1]}
-    lab.name_servers_world.up(1, domain)
-    assert end_of_old(lab.name_servers[1], domain)  # it was right not to believe it
 
 
 # --- others' work: nothing is overwritten, nothing is lost, one run at a time
