@@ -100,8 +100,8 @@ def plan(
 
 def answered(body: bytes = ENFORCE, address: str = ADDRESS, **changes: Any) -> Fetched:
     """What an address of the policy host served."""
-    values = {"status": 200, "media_type": "text/plain", "body": body} | changes
-    return Fetched(address, "answered", **values)
+    values: dict[str, Any] = {"status": 200, "media_type": "text/plain", "body": body}
+    return Fetched(address, "answered", **values | changes)
 
 
 NOT_FOUND = answered(b"<Error/>", status=404)

@@ -20,6 +20,12 @@ from mta_sts.record import Record
 from tests.unit.plans import ENFORCE, LONG_AGO, NAME, NONE, NOW, findings, plan, stored, txt
 
 
+def values_after(made: Plan) -> tuple[str, ...]:
+    """What the TXT set holds after the change."""
+    assert made.record.after is not None
+    return made.record.after.values
+
+
 def test_an_ordinary_plan() -> None:
     made = plan()
     assert made.policy.write
@@ -145,21 +151,21 @@ def test_extension_fields_stay() -> None:
 
 def test_malformed_value_is_replaced_and_its_neighbours_kept() -> None:
     made = plan(findings(record_sets=[txt("other", "v=STSv1; id=not-allowed!;")]))
-    assert made.record.after.values == ('"other"', '"v=STSv1; id=20261124040506;"')
+    assert values_after(made) == ('"other"', '"v=STSv1; id=20261124040506;"')
     assert any("malformed" in warning for warning in made.warnings)
 
 
 def test_no_record_set_gets_one_and_the_negative_ttl_is_waited_out() -> None:
     made = plan(findings(record_sets=[]))
     assert made.record.before is None
-    assert made.record.after.values == ('"v=STSv1; id=20261124040506;"',)
+    assert values_after(made) == ('"v=STSv1; id=20261124040506;"',)
     assert made.record.wait_seconds == 900
     assert any("no STS record" in warning for warning in made.warnings)
 
 
 def test_a_set_without_sts_value_gets_one_beside_the_others() -> None:
     made = plan(findings(record_sets=[txt("other", ttl=7200)]))
-    assert made.record.after.values == ('"other"', '"v=STSv1; id=20261124040506;"')
+    assert values_after(made) == ('"other"', '"v=STSv1; id=20261124040506;"')
     assert made.record.wait_seconds == 7200
 
 
@@ -171,7 +177,7 @@ def test_longer_ttls_that_were_seen_are_waited_out() -> None:
 def test_a_value_that_some_senders_take_for_theirs_is_replaced(near: str) -> None:
     """Two values beginning so are no policy to them, so ours must not stand beside it."""
     made = plan(findings(record_sets=[txt("x", near)]))
-    assert made.record.after.values == ('"x"', '"v=STSv1; id=20261124040506;"')
+    assert values_after(made) == ('"x"', '"v=STSv1; id=20261124040506;"')
     with pytest.raises(RecordConflictError, match="2 STS values"):
         plan(findings(record_sets=[txt(near, "v=STSv1; id=2;")]))
 
@@ -224,10 +230,18 @@ def test_a_malformed_policy_that_says_none_enforces_nothing() -> None:
 
 
 def test_the_plan_says_what_it_comes_to() -> None:
+    """Carried out at once: an hour for the TTL, a week for the policy."""
     expected = plan().expected
-    assert expected["senders_that_reread_the_record"] == "2026-11-24T05:05:06Z"
-    assert expected["every_sender"] == "2026-12-01T05:05:06Z"
-    assert "first add the new MX hosts" in expected["better_for_a_plain_move"]
+    assert expected["conforming_off_at"] == "2026-11-24T05:05:06Z"
+    assert expected["rfc_off_at"] == "2026-12-01T04:05:06Z"
+    assert expected["all_off_at"] == expected["known_off_at"] == "2026-12-01T05:05:06Z"
+    assert expected["off"]["sentence"] in plan().summary
+    assert [one["answer"] for one in expected["mx"]["choices"]] == [
+        "now",
+        "now with overlap",
+        "from all_off_at",
+        "better for a plain move",
+    ]
 
 
 def test_a_plan_that_no_workflow_can_carry_is_refused() -> None:
@@ -336,7 +350,7 @@ def test_bodies_are_told_with_their_end() -> None:
     ]
     assert told == [
         ("v1", "enforce", 604800, "2025-07-22T04:05:06Z"),
-        ("v2", "malformed", None, "2025-08-01T04:05:06Z"),  # a delete marker ends a body
+        ("v2", "unknown", None, "2025-08-01T04:05:06Z"),  # a delete marker ends a body
         ("v4", "none", 86400, None),
     ]
     assert set(made.policy.known.values()) == {
