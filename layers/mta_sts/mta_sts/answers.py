@@ -119,15 +119,16 @@ def _longest(plan: Plan, bounds: Bounds, *, blocking: bool = False) -> str:
     known = [
         one for one in left.exposures if one.mode != "unknown" and (one.blocks or not blocking)
     ]
-    held = "policy that can stop mail" if blocking else "policy"
-    reason = f"no known {held} can still be held by anybody"
+    reason = (
+        f"no known policy {'that can stop mail ' if blocking else ''}can still be held by anybody"
+    )
     if known:
         longest = known[0]
         replaced = [body["replaced_at"] for body in plan.bodies if body["version"] == longest.label]
         when = f", replaced {replaced[0]}" if replaced and replaced[0] else ""
         reason = (
-            f"the known {held} that lives longest is version {longest.label} (mode {longest.mode}, max_age"
-            f" {days(longest.max_age)}{when})"
+            f"the known policy that {'can stop mail and ' if blocking else ''}lives longest is version"
+            f" {longest.label} (mode {longest.mode}, max_age {days(longest.max_age)}{when})"
         )
         if when and longest.id_until >= bounds.record_gone_at:
             reason += "; it counts from this run, because no change of the id since is on record"

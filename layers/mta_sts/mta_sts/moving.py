@@ -103,7 +103,7 @@ def _overlap(plan: Plan, bounds: Bounds) -> dict[str, Any]:
         else bounds.until(bounds.blocking, bounds.blocking_known)
     )
     named = ", ".join(plan.common_mx)
-    if len(alive) < len(bounds.alive):
+    if len(alive) < len(bounds.alive) or bounds.renewal.possible is None:
         named += "; what nobody knows may have named others"
     # RFC 5321 section 5.1: the two hosts that are tried first.
     reason = (
