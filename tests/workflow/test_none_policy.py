@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from local.account import record_set
 from local.lab import Lab
 from local.runs import Run
 from mta_sts.instants import instant
@@ -274,6 +275,26 @@ def test_a_subdomain_is_a_policy_domain_of_its_own(lab: Lab) -> None:
         if each["Name"] == "_mta-sts.parent.example."
     ]
     assert parent["ResourceRecords"] == [{"Value": f'"{OLD}"'}]
+
+
+@pytest.mark.parametrize("method", ["none-policy", "delete-record"])
+def test_the_record_may_have_a_zone_of_its_own(lab: Lab, method: str) -> None:
+    """The NS set at its top is the zone's own, and delegates the name to nobody else."""
+    domain = f"own-zone-{method}.example"
+    lab.add_domain(domain, policies=[policy("enforce")], record=None, ttl=1)
+    zone_id, name = lab.account.make_zone(f"_mta-sts.{domain}", 1), f"_mta-sts.{domain}"
+    lab.account.put_records(zone_id, record_set(name, "TXT", 1, [f'"{OLD}"']))
+    lab.warm(domain)
+    run = lab.run({"domain": domain, "method": method, "longest_max_age": 604800})
+    assert run.status == "SUCCEEDED", run.cause
+    listed = lab.client("route53").list_resource_record_sets(HostedZoneId=zone_id)
+    left = {
+        each["Type"]: [value["Value"] for value in each["ResourceRecords"]]
+        for each in listed["ResourceRecordSets"]
+    }
+    fresh = [f'"v=STSv1; id={run.output["id"]["new"]};"']
+    assert left.pop("TXT", []) == (fresh if method == "none-policy" else [])
+    assert set(left) == {"NS", "SOA"}
 
 
 def test_what_the_object_said_otherwise_is_sent_again(lab: Lab) -> None:

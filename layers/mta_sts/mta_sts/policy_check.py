@@ -21,7 +21,8 @@ _REDIRECTS = range(300, 400)
 _NO_POLICY = (403, 404)  # S3 answers 403 for a missing key to whoever may not list the bucket
 _LABELS_SHOWN = 3
 _DIGEST_SHOWN = 12
-_MOST_MX = 50  # patterns of a foreign policy
+# Of a policy that S3 has no version of, which somebody else writes: evidence has a size limit.
+_MOST_MX, _LONGEST_MX = 10, 100  # patterns, characters
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,9 @@ def look(
 
     ``known`` maps the SHA-256 of bodies to their names. Returns what :func:`evaluate` does, always
     ready and without laggards; each agreeing entry has also ``mode`` (empty where no sender would read
-    a policy, however lenient), ``max_age`` (seconds, None where it cannot be read) and ``mx``. An address
-    that gave no answer says nothing of what it serves to others: it counts as not asked.
+    a policy, however lenient), ``max_age`` (seconds, None where it cannot be read) and, of a body that
+    is not known, ``mx``. An address that gave no answer says nothing of what it serves to others: it
+    counts as not asked.
     """
     agreeing: list[dict[str, Any]] = []
     unasked = [dict(entry) for entry in not_asked]
@@ -160,12 +162,12 @@ def _served(answer: Fetched, known: Mapping[str, str]) -> dict[str, Any]:
     if reading.mode is None:
         return none | {"found": _found(answer, ())}
     mode = served_mode(reading)
-    name = known.get(hashlib.sha256(answer.body).hexdigest(), "a policy that S3 has no version of")
+    name = known.get(hashlib.sha256(answer.body).hexdigest(), "")
     return {
         "mode": mode,
         "max_age": reading.max_age,
-        "mx": list(reading.mx[:_MOST_MX]),
-        "found": f"{name}, mode {mode}",
+        "mx": [] if name else [one[:_LONGEST_MX] for one in reading.mx[:_MOST_MX]],
+        "found": f"{name or 'a policy that S3 has no version of'}, mode {mode}",
     }
 
 

@@ -163,7 +163,8 @@ def _plain_set(name: str, found: Findings) -> RecordSet | None:
     """Give the TXT set or CNAME at ``name``; raise RecordConflictError where it is no plain one."""
     where = _where(name, found)
     for record_set in found.record_sets:
-        if record_set["Type"] == "NS":
+        # A zone of this very name has an NS set of its own, which delegates nothing.
+        if record_set["Type"] == "NS" and name != found.zone.name:
             targets = ", ".join(value["Value"] for value in record_set["ResourceRecords"])
             raise ZoneNotDelegatedError(
                 f"{where} is delegated to {targets}: a record in this zone would be seen by nobody. Nothing"

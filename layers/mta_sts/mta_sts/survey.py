@@ -62,9 +62,10 @@ def survey(
     """
     name, network = record_name(request.domain), settings.network
     zone = find_zone(name, zones, network)
-    location = _with_distribution(
-        locate(request.domain, settings, ssm), policy_host(request.domain), cdn
-    )
+    location = locate(request.domain, settings, ssm)
+    # Who leaves the policy alone purges nothing: the host may be somebody else's, behind another CDN.
+    if request.publishes or not location.distribution_id:
+        location = _with_distribution(location, policy_host(request.domain), cdn)
     remembered = ledger.domain(request.domain)
     stored, history = _policy(request, store, location)
     found = Findings(
