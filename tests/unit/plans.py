@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from mta_sts.bounds import Bounds, compute
+from mta_sts.exposure import Moments
 from mta_sts.observed import Findings, History, HostedZone, Location, StoredPolicy, Version
 from mta_sts.plan import Plan, Waits
 from mta_sts.planning import build
@@ -13,6 +15,7 @@ from mta_sts.request import Request
 
 NOW = datetime(2026, 11, 24, 4, 5, 6, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=500)
+GONE = NOW + timedelta(hours=1)  # when no resolver holds the old record any more
 NAME = "_mta-sts.solarmora.com"
 ENFORCE = b"version: STSv1\nmode: enforce\nmx: mail.solarmora.com\nmax_age: 604800\n"
 NONE = b"version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n"
@@ -120,3 +123,17 @@ def deletion(found: Findings | None = None, *fetched: Fetched, **asked: Any) -> 
         served = fetched or ((answered(found.stored.body),) if found.stored else (NOT_FOUND,))
         found = replace(found, host=looked(*served))
     return plan(found, method="delete-record", **asked)
+
+
+def forever(found: Findings | None = None, *fetched: Fetched, **asked: Any) -> Plan:
+    """A deletion that no policy is too long for."""
+    return deletion(found, *fetched, max_policy_age_seconds=31_557_600, **asked)
+
+
+def confirmed(made: Plan, *, now: datetime = GONE, seen: Mapping[str, Any] | None = None) -> Bounds:
+    """The bounds when the record is gone; the policy host serves what the plan saw, or what is seen."""
+    if made.publishes:
+        published = Moments(GONE, NOW, published_at=NOW, fresh_at=NOW, written=made.policy.write)
+        return compute(made, published, {}, now)
+    seen = seen or made.host
+    return compute(made, Moments(GONE, NOW, looks=(seen,)), seen, now)

@@ -6,21 +6,22 @@ from typing import Any
 
 import pytest
 
-from mta_sts.bounds import Bounds, compute
-from mta_sts.exposure import Confidence, Moments
+from mta_sts.exposure import Confidence
 from mta_sts.instants import stamp
-from mta_sts.observed import Findings
 from mta_sts.plan import Plan
 from tests.unit.plans import (
     ENFORCE,
+    GONE,
     NONE,
     NOT_FOUND,
     NOW,
     SILENT,
     WEEK,
     answered,
+    confirmed,
     deletion,
     findings,
+    forever,
     history,
     looked,
     plan,
@@ -28,25 +29,10 @@ from tests.unit.plans import (
     stored,
 )
 
-GONE = NOW + timedelta(hours=1)
 A_WEEK = timedelta(seconds=WEEK)
 A_YEAR = timedelta(seconds=31_557_600)
 TESTING = policy("testing")
 YOUNG = history((3, ENFORCE), known=False)
-
-
-def confirmed(made: Plan, *, now: datetime = GONE, look: Any = None) -> Bounds:
-    """The bounds when the record is gone; the policy host serves what it served when planned."""
-    look = look or made.host
-    if not made.publishes:
-        return compute(made, Moments(GONE, NOW, looks=(look,)), look, now)
-    published = Moments(GONE, NOW, published_at=NOW, fresh_at=NOW, written=made.policy.write)
-    return compute(made, published, {}, now)
-
-
-def forever(found: Findings, *fetched: Any, **asked: Any) -> Plan:
-    """A deletion that nothing is too long for."""
-    return deletion(found, *fetched, max_policy_age_seconds=31_557_600, **asked)
 
 
 # --- from when
@@ -172,7 +158,7 @@ def test_nothing_is_sure_while_the_host_could_not_be_seen(fetched: Any) -> None:
     assert confirmed(deletion(findings(), fetched)).confidence == "unknown"
     assert confirmed(deletion(findings(), fetched, longest_max_age=WEEK)).confidence == "unknown"
     seen = deletion(findings(), NOT_FOUND)
-    assert confirmed(seen, look=looked(fetched)).confidence == "unknown"
+    assert confirmed(seen, seen=looked(fetched)).confidence == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from mta_sts.policy_check import Fetched
 from tests.unit.plans import (
     ADDRESS,
     ENFORCE,
+    GONE,
     HOST,
     NONE,
     NOT_FOUND,
@@ -32,7 +33,6 @@ from tests.unit.plans import (
     txt,
 )
 
-GONE = NOW + timedelta(hours=1)
 FRESH = NOW + timedelta(minutes=1)
 A_WEEK = timedelta(seconds=WEEK)
 YEAR = timedelta(seconds=31_557_600)

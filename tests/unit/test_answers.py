@@ -1,0 +1,332 @@
+"""Is it off, for whom, from when, and what now: both methods, with none published first and without."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mta_sts.answers import answer, dates
+from mta_sts.instants import instant, stamp
+from mta_sts.plan import Plan
+from mta_sts.policy_check import Fetched
+from tests.unit.plans import (
+    ADDRESS,
+    ENFORCE,
+    GONE,
+    HOST,
+    NONE,
+    NOT_FOUND,
+    NOW,
+    SILENT,
+    WEEK,
+    answered,
+    confirmed,
+    deletion,
+    findings,
+    forever,
+    history,
+    plan,
+    policy,
+    stored,
+)
+
+A_WEEK, A_YEAR = timedelta(seconds=WEEK), timedelta(seconds=31_557_600)
+GONE_SAID = f"MTA-STS is off for solarmora.com: the record is gone since {stamp(GONE)}"
+A_WEEK_LATER = stamp(GONE + A_WEEK)
+SERVES = f"{HOST} serves a policy with mode enforce at {ADDRESS}"
+NOTHING = f"{HOST} serves no policy ({ADDRESS}: status 404)"
+UNSEEN = f"{ADDRESS} could not be asked (timed out)"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is said of one scenario; None: no date can be given.
+
+    ``renewing`` is what becomes of senders that renew over HTTPS alone.
+    """
+
+    conforming: datetime
+    rfc: datetime
+    every: datetime | None
+    sentence: str
+    why_every: str
+    renewing: str
+    next: str
+
+
+LONGEST = "the known policy that lives longest is version v1 (mode enforce, max_age 604800 seconds (7 days))"
+NONE_POLICY = Expected(
+    GONE,
+    NOW + A_WEEK,
+    GONE + A_WEEK,
+    "MTA-STS is off for solarmora.com: for senders that re-read the record since"
+    f" {stamp(GONE)}, for every sender from {A_WEEK_LATER}.",
+    LONGEST,
+    "fetch mode none when they next renew, as long as the host serves it",
+    f"keep {HOST} serving this policy, with a valid certificate, until {A_WEEK_LATER}.",
+)
+PUBLISHED = replace(
+    NONE_POLICY,
+    conforming=GONE + A_WEEK,
+    sentence=f"{GONE_SAID}; off for every sender from {A_WEEK_LATER}.",
+)
+SERVING = Expected(
+    GONE + A_WEEK,
+    GONE + A_WEEK,
+    None,
+    f"{GONE_SAID}; off for senders that need it from {A_WEEK_LATER}; those that renew over HTTPS alone"
+    f" keep the policy for as long as {HOST} serves it.",
+    f"{SERVES}, and senders that renew over HTTPS alone (RFC 8461 section 10.2) keep it while the host"
+    f" serves it; for all others: {LONGEST}",
+    f"keep the policy and renew it for as long as {HOST} serves one",
+    "to end it for senders that renew over HTTPS alone too, send the same request with publish_none: true.",
+)
+SERVING_NOTHING = replace(
+    PUBLISHED,
+    rfc=GONE + A_WEEK,
+    why_every=f"{LONGEST}; nothing can renew it, as long as that stays so: {NOTHING}",
+    renewing=f"cannot renew what they hold, because {NOTHING}",
+    next=f"let {HOST} serve no policy but mode none until {A_WEEK_LATER}.",
+)
+NOT_SEEN = replace(
+    SERVING,
+    sentence=f"{GONE_SAID}; off for senders that need it from {A_WEEK_LATER}; of those that renew over"
+    f" HTTPS alone nothing can be said, because {UNSEEN}.",
+    why_every=f"whether a policy can be renewed over HTTPS is not known: {UNSEEN}",
+    renewing=f"may renew what they hold: {UNSEEN}",
+    next=f"look whether {HOST} serves a policy, because {UNSEEN}.",
+)
+SCENARIOS: dict[str, tuple[Plan, Expected]] = {
+    "none-policy": (plan(), NONE_POLICY),
+    "delete-record, none published": (deletion(publish_none=True), PUBLISHED),
+    "delete-record, the host serves it": (deletion(), SERVING),
+    "delete-record, the host serves nothing": (deletion(findings(), NOT_FOUND), SERVING_NOTHING),
+    "delete-record, the host was not seen": (deletion(findings(), SILENT), NOT_SEEN),
+}
+SCENARIO = pytest.mark.parametrize(("made", "said"), SCENARIOS.values(), ids=SCENARIOS)
+
+
+def told(made: Plan, **moments: Any) -> dict[str, Any]:
+    return answer(made, confirmed(made, **moments))
+
+
+@SCENARIO
+def test_for_whom_and_from_when(made: Plan, said: Expected) -> None:
+    off = told(made)["off"]
+    assert off["sentence"] == said.sentence
+    assert instant(off["conforming_off_at"]["at"]) == said.conforming
+    assert instant(off["rfc_off_at"]["at"]) == said.rfc
+    every = off["all_off_at"]["at"]
+    assert (every and instant(every)) == said.every
+    assert off["all_off_at"]["reason"] == said.why_every
+    sure = "unknown" if said is NOT_SEEN else "computed"
+    assert {off[name]["confidence"] for name in ("rfc_off_at", "all_off_at")} == {sure}
+    assert off["conforming_off_at"]["confidence"] == sure
+
+
+@SCENARIO
+def test_the_four_dates(made: Plan, said: Expected) -> None:
+    every = said.every and stamp(said.every)
+    assert dates(confirmed(made)) == {
+        "conforming_off_at": stamp(said.conforming),
+        "rfc_off_at": stamp(said.rfc),
+        "all_off_at": every,
+        "known_off_at": every,
+    }
+
+
+@SCENARIO
+def test_why_those_that_conform(made: Plan, said: Expected) -> None:
+    reason = told(made)["off"]["conforming_off_at"]["reason"]
+    if made.deletes:
+        assert reason.startswith("without a record a sender keeps to the policy it holds until")
+        assert reason.endswith("that can stop mail and " + LONGEST.partition("that ")[2])
+    else:
+        assert "reads the record again before it fails mail" in reason
+
+
+@SCENARIO
+def test_who_does_not_conform(made: Plan, said: Expected) -> None:
+    who = {one["who"].split(",")[0]: one for one in told(made)["off"]["not_conforming"]}
+    rejecting = "senders that reject a none policy without mx lines"
+    expected = {
+        "senders that renew over HTTPS alone": said.every and stamp(said.every),
+        "senders that ignore the id": A_WEEK_LATER,
+        rejecting: A_WEEK_LATER,
+        "senders whose resolver serves expired answers (RFC 8767)": None,
+    }
+    if not made.publishes:
+        del expected[rejecting]
+    assert {name: one["until"] for name, one in who.items()} == expected
+    assert who["senders that renew over HTTPS alone"]["what"] == said.renewing
+
+
+@pytest.mark.parametrize("asked", [{}, {"method": "delete-record", "publish_none": True}])
+def test_with_mx_lines_nobody_rejects_the_none_policy(asked: dict[str, Any]) -> None:
+    off = told(plan(keep_mx=True, **asked))["off"]
+    assert not any("reject" in one["who"] for one in off["not_conforming"])
+
+
+@SCENARIO
+def test_what_to_do(made: Plan, said: Expected) -> None:
+    trouble = told(made)["trouble"]
+    assert (trouble["state"], trouble["mail_at_risk"]) == ("off", False)
+    mx, _, host = trouble["next"].partition("; ")
+    assert host == said.next
+    until = (
+        f"until {HOST} no longer serves a policy that names them"
+        if said.every is None
+        else f"until {A_WEEK_LATER}"
+    )
+    assert mx == (
+        "the MX records may change now if one old MX host stays among the two that are tried first, or"
+        f" else keep them as they are, {until}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "host"),
+    [
+        (plan(), f"nobody needs {HOST} for MTA-STS any more, but its record still does."),
+        (deletion(publish_none=True), f"nobody needs {HOST} for MTA-STS any more."),
+        (deletion(findings(), NOT_FOUND), f"nobody needs {HOST} for MTA-STS any more."),
+    ],
+)
+def test_what_to_do_when_all_is_over(made: Plan, host: str) -> None:
+    trouble = told(made, now=GONE + A_WEEK)["trouble"]
+    assert trouble["next"] == f"MTA-STS asks nothing of the MX hosts any more; {host}"
+
+
+def test_a_testing_policy_can_be_renewed_and_what_stops_mail_has_its_date() -> None:
+    longer = policy(max_age=2 * WEEK)
+    found = findings(
+        history=history((400, longer), (5, policy("testing"))), policy=stored(policy("testing"))
+    )
+    said = told(forever(found))
+    ends = stamp(GONE + 2 * A_WEEK)
+    assert f"off for senders that need it from {ends}; those that renew" in said["off"]["sentence"]
+    assert said["off"]["all_off_at"]["at"] is None
+    assert f"or else keep them as they are, until {ends}; " in said["trouble"]["next"]
+
+
+def test_what_to_do_where_the_new_hosts_are_fine_or_no_old_one_is_known() -> None:
+    fine = told(deletion(new_mx=["mail.solarmora.com"]))["trouble"]["next"]
+    assert fine.startswith("the MX records may change now, to the hosts that were asked about; ")
+    apart = findings(history=history((400, ENFORCE), (5, policy("enforce", "mx2.example"))))
+    none = told(deletion(apart, publish_none=True))["trouble"]["next"]
+    assert none.startswith("no old MX host is known that all old policies name, so keep them as")
+
+
+# --- what the reasons rest on
+
+
+YOUNG = findings(history=history((3, ENFORCE), known=False))
+A_YEAR_TAKEN = "a year, the longest that RFC 8461 allows, is taken for it"
+ACCEPTED = {"accept_exposure_until": "2028-01-01"}
+GAP = replace(YOUNG, history=replace(YOUNG.history, known_since=None, gap="no versions are kept"))
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (
+            plan(YOUNG),
+            f"; what was served before the oldest known version is not known, so {A_YEAR_TAKEN}",
+        ),
+        (
+            forever(GAP, NOT_FOUND),
+            f"is not known (no versions are kept), so {A_YEAR_TAKEN}",
+        ),
+        (
+            deletion(YOUNG, publish_none=True, longest_max_age=2 * WEEK, **ACCEPTED),
+            "so 1209600 seconds (14 days) are taken for it, which the caller attests as the longest",
+        ),
+        (
+            plan(findings(history=history((400, None), (300, ENFORCE)))),
+            f"; version v1 cannot be read, so {A_YEAR_TAKEN}",
+        ),
+        (
+            plan(YOUNG, ids_changed_since="2026-10-01"),
+            "; the caller attests that every id of before 2026-10-01T00:00:00Z has changed since",
+        ),
+        (
+            plan(findings(history=history((400, ENFORCE), (30, NONE)), policy=stored(NONE))),
+            f"replaced {stamp(NOW - timedelta(days=30))}); it counts from this run, because no change",
+        ),
+        (plan(findings(policy=stored(NONE))), "no known policy can still be held by anybody"),
+    ],
+)
+def test_why_every_sender(made: Plan, said: str) -> None:
+    assert said in told(made)["off"]["all_off_at"]["reason"]
+
+
+def test_a_deletion_names_for_those_that_conform_the_policy_that_stops_their_mail() -> None:
+    longer = (350, policy("testing", max_age=4 * WEEK))
+    found = findings(history=history((400, ENFORCE), longer, (30, ENFORCE)))
+    off = told(deletion(found, NOT_FOUND))["off"]
+    assert "lives longest is version v1 (mode enforce" in off["conforming_off_at"]["reason"]
+    assert off["conforming_off_at"]["at"] == A_WEEK_LATER
+    assert "lives longest is version v2 (mode testing" in off["all_off_at"]["reason"]
+    assert off["all_off_at"]["at"] == stamp(GONE + 4 * A_WEEK)
+    tested = told(deletion(findings(policy=stored(policy("testing"))), NOT_FOUND))["off"]
+    assert "no known policy that can stop mail" in tested["conforming_off_at"]["reason"]
+    assert tested["conforming_off_at"]["at"] == stamp(GONE)
+
+
+def test_a_year_that_is_assumed_stands_beside_what_is_known() -> None:
+    off = told(forever(YOUNG, NOT_FOUND))["off"]
+    assert f"from {A_WEEK_LATER} by what is known, {stamp(GONE + A_YEAR)} at" in off["sentence"]
+    assert off["conforming_off_at"]["at"] == off["all_off_at"]["at"] == stamp(GONE + A_YEAR)
+    assert off["all_off_at"]["confidence"] == off["conforming_off_at"]["confidence"] == "unknown"
+    # Of none-policy's promise to those that re-read the record nothing is assumed.
+    known = told(plan(YOUNG))["off"]
+    assert known["conforming_off_at"]["at"] == stamp(GONE)
+    assert (known["conforming_off_at"]["confidence"], known["all_off_at"]["confidence"]) == (
+        "computed",
+        "unknown",
+    )
+
+
+@pytest.mark.parametrize("asked", [{}, {"publish_none": True}])
+def test_what_is_vouched_for_is_called_attested(asked: Mapping[str, Any]) -> None:
+    off = told(deletion(YOUNG, NOT_FOUND, longest_max_age=WEEK, **asked))["off"]
+    names = ("conforming_off_at", "rfc_off_at", "all_off_at")
+    assert [off[name]["confidence"] for name in names] == ["attested"] * 3
+    assert off["all_off_at"]["at"] == A_WEEK_LATER
+
+
+# --- never early
+
+
+BODIES = st.sampled_from(["enforce", "testing", "none", "enforced"])
+VERSIONS = st.lists(st.tuples(BODIES, st.integers(0, 31_557_600)), min_size=1, max_size=4)
+SERVED: st.SearchStrategy[tuple[Fetched, ...]] = st.sampled_from(
+    [(NOT_FOUND,), (answered(),), (answered(NONE),), (SILENT,), ()]
+)
+
+
+@settings(deadline=None)
+@given(VERSIONS, SERVED, st.booleans())
+def test_delete_record_never_promises_before_the_longest_policy_ends(
+    versions: list[tuple[str, int]],
+    served: tuple[Fetched, ...],
+    publish: bool,  # noqa: FBT001
+) -> None:
+    bodies = [policy(mode, max_age=max_age) for mode, max_age in versions]
+    kept = history(*((400 - number, body) for number, body in enumerate(bodies)))
+    found = findings(policy=stored(bodies[-1]), history=kept)
+    made = forever(found, *(served or (answered(bodies[-1]),)), publish_none=publish)
+    said = told(made)["off"]
+    # Each was served under the id that stands until now, so each counts from when that is gone.
+    enforced = [max_age for mode, max_age in versions if mode in {"enforce", "enforced"}]
+    longest = GONE + timedelta(seconds=max(enforced, default=0))
+    assert instant(said["conforming_off_at"]["at"]) >= longest
+    if said["all_off_at"]["at"] is not None:
+        held = [max_age for mode, max_age in versions if mode != "none"]
+        assert instant(said["all_off_at"]["at"]) >= GONE + timedelta(seconds=max(held, default=0))
+    else:
+        assert not publish
