@@ -169,7 +169,7 @@ def _moment(data: Mapping[str, Any], name: str, problems: list[str]) -> datetime
             moment = moment.replace(tzinfo=UTC)
         if moment.tzinfo is not None and moment.year in _YEARS:
             return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         pass
     problems.append(f"{wanted}; it is {_shown(value)}")
     return None
