@@ -217,7 +217,8 @@ def test_what_only_reports_is_listed_and_stops_no_mail() -> None:
     output = ended(made)
     [one] = output["exposures"]
     assert (one["mode"], one["ends"], one["blocks_mail"]) == ("testing", stamp(END), False)
-    assert (output["conforming_off_at"], output["all_off_at"]) == (stamp(GONE), stamp(END))
+    assert output["conforming_off_at"] == stamp(CONFIRMED), "at once, where nothing is exposed"
+    assert output["all_off_at"] == stamp(END)
 
 
 def test_no_more_than_twenty_exposures_are_listed() -> None:
