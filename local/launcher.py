@@ -14,6 +14,7 @@ each from outside.
 
 import asyncio
 import importlib
+import json
 import os
 import runpy
 import shutil
@@ -191,6 +192,30 @@ def mend_invalidations(hold: Path) -> None:
         put(module, name, settled)
 
 
+def mend_history() -> None:
+    """Tell in an execution's history what each task was sent, as AWS does; ministack leaves it out.
+
+    Step Functions API reference, "TaskScheduledEventDetails": `parameters` is JSON text. Each
+    attempt evaluates its arguments and is scheduled by the same thread, one right after the other.
+    """
+    module, scheduled = "ministack.services.stepfunctions", "TaskScheduled"
+    arguments = function(module, "_apply_jsonata_arguments", "state_def", "raw_input", "ctx")
+    add = function(module, "_add_event", "execution", "event_type", "details")
+    last = threading.local()
+
+    def evaluated(*given: Any) -> Any:
+        last.arguments = arguments(*given)
+        return last.arguments
+
+    def added(execution: Any, event_type: str, details: Any = None) -> Any:
+        if event_type == scheduled:
+            details["taskScheduledEventDetails"]["parameters"] = json.dumps(last.arguments)
+        return add(execution, event_type, details)
+
+    put(module, "_apply_jsonata_arguments", evaluated)
+    put(module, "_add_event", added)
+
+
 def serve(descriptor: int) -> None:
     """Serve ministack on a socket that the parent has bound, so that no port is ever guessed."""
     config = part("hypercorn.config", "Config")()
@@ -214,6 +239,7 @@ def main(kind: str, *arguments: str) -> None:
     mend_exceptions()
     mend_route53_authorisation()
     mend_invalidations(hold)
+    mend_history()
     serve(int(arguments[0]))
 
 

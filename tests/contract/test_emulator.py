@@ -73,6 +73,19 @@ def function(emulator: Emulator, name: str, code: str) -> str:
     return str(made["FunctionArn"])
 
 
+def ran(emulator: Emulator, name: str, states: dict[str, Any]) -> Run:
+    """Make a state machine of these states, the first one first, and run it to its end."""
+    role = emulator.client("iam").create_role(
+        RoleName=f"{name}-machine", AssumeRolePolicyDocument=json.dumps(TRUST)
+    )["Role"]["Arn"]
+    definition = {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states}
+    machines = emulator.client("stepfunctions")
+    machine = machines.create_state_machine(
+        name=name, definition=json.dumps(definition), roleArn=role
+    )["stateMachineArn"]
+    return Run.start(machines, machine, {"number": 7}).wait(30)
+
+
 def zone(emulator: Emulator, name: str) -> str:
     """Make a public hosted zone; return its id."""
     made = emulator.client("route53").create_hosted_zone(Name=name, CallerReference=name)
@@ -124,34 +137,41 @@ def test_an_exceptions_class_and_message_reach_the_state_machine(emulator: Emula
             raise OddError("found: two\\nlines")
         """,
     )
-    role = emulator.client("iam").create_role(
-        RoleName="odd-machine", AssumeRolePolicyDocument=json.dumps(TRUST)
-    )["Role"]["Arn"]
     # Only a name that is caught exactly leads to Caught; the other clause comes first on purpose.
     catch = [
         {"ErrorEquals": ["Exception", "Runtime.HandlerError"], "Next": "Wrong"},
         {"ErrorEquals": ["OddError"], "Output": "{% $states.errorOutput %}", "Next": "Caught"},
     ]
-    definition = {
-        "QueryLanguage": "JSONata",
-        "StartAt": "Try",
-        "States": {
-            "Try": {"Type": "Task", "Resource": arn, "Catch": catch, "End": True},
-            "Caught": {"Type": "Pass", "End": True},
-            "Wrong": {"Type": "Fail", "Error": "Wrong"},
-        },
+    states = {
+        "Try": {"Type": "Task", "Resource": arn, "Catch": catch, "End": True},
+        "Caught": {"Type": "Pass", "End": True},
+        "Wrong": {"Type": "Fail", "Error": "Wrong"},
     }
-    machines = emulator.client("stepfunctions")
-    machine = machines.create_state_machine(
-        name="odd", definition=json.dumps(definition), roleArn=role
-    )["stateMachineArn"]
-    run = Run.start(machines, machine, {}).wait(30)
+    run = ran(emulator, "odd", states)
     assert run.status == "SUCCEEDED", run.cause
     assert run.output["Error"] == "OddError"
     assert json.loads(run.output["Cause"]) == {
         "errorType": "OddError",
         "errorMessage": "found: two\nlines",
     }
+
+
+def test_a_history_tells_what_each_attempt_was_sent(emulator: Emulator) -> None:
+    arn = function(emulator, "fails", "def handler(event, context): raise KeyError(event['n'])")
+    retry = [{"ErrorEquals": ["KeyError"], "IntervalSeconds": 1, "MaxAttempts": 1}]
+    sent = {
+        "FunctionName": arn,
+        "Payload": {
+            "n": "{% $states.input.number %}",
+            "try": "{% $states.context.State.RetryCount %}",
+        },
+    }
+    task = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Arguments": sent}
+    run = ran(emulator, "fails", {"Fail": {**task, "Retry": retry, "End": True}})
+    scheduled = [event.get("taskScheduledEventDetails") for event in run.history]
+    assert [json.loads(details["parameters"]) for details in scheduled if details] == [
+        {"FunctionName": arn, "Payload": {"n": 7, "try": attempt}} for attempt in (0, 1)
+    ]
 
 
 def test_a_worker_outlives_an_exception_that_it_raises(emulator: Emulator) -> None:
