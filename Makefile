@@ -35,8 +35,8 @@ OFFLINE := env -u AWS_PROFILE HOME=$(CURDIR)/.build/home SAM_CLI_TELEMETRY=0 \
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help env demo up run test check ruff mypy imports template definitions graph mutants deploy \
-	requirements clean
+.PHONY: help env demo up run test bench check ruff mypy imports template definitions graph mutants \
+	deploy requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,9 @@ run: env ## Run one event in a lab of its own (EVENT=events/none-policy.json)
 
 test: env ## Run every test that needs no root (JOBS=2, ARGS=… for pytest)
 	@$(DEV)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
+
+bench: env ## Measure what a run takes: time, memory, size, price (tables, and JSON on standard output)
+	@$(DEV)/python -m local bench
 
 check: ruff mypy imports template definitions graph ## Run every linter and checker
 

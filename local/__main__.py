@@ -1,8 +1,9 @@
-"""Commands: `up` keeps a lab running, `run` sends one event, `demo` shows it all.
+"""Commands: `up` keeps a lab running, `run` sends one event, `demo` shows it all, `bench` measures it.
 
 python -m local up
 python -m local run events/none-policy.json
 python -m local demo --method none-policy --fault stale-cdn
+python -m local bench
 
 Standard output holds JSON and nothing else, for programs; what people read goes to standard error.
 `run` ends with 0 when the execution succeeded, 1 when it did not, 2 when it could not be run.
@@ -125,6 +126,10 @@ def main(arguments: list[str]) -> int:
         from local import demo  # noqa: PLC0415 - what it alone needs is loaded for it alone
 
         return demo.main(arguments[1:])
+    if arguments[:1] == ["bench"]:
+        from local.bench import command  # noqa: PLC0415 - the same
+
+        return command.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     commands = parser.add_subparsers(dest="command", required=True)
@@ -135,6 +140,7 @@ def main(arguments: list[str]) -> int:
     parsed_run.add_argument("event", type=Path)
     parsed_run.add_argument("--timeout", type=float, default=120, help="seconds")
     commands.add_parser("demo", help="show the whole of it", add_help=False)
+    commands.add_parser("bench", help="measure what a run takes", add_help=False)
     given = parser.parse_args(arguments)
     if given.command == "up":
         return ended(lambda: up(given.dns_port, given.https_port), interrupted=BROKEN)
