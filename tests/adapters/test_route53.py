@@ -1,7 +1,5 @@
 """Route 53, against the emulator's: the swap is a compare-and-swap, alone and when it is retried."""
 
-from typing import Any
-
 import pytest
 from botocore.exceptions import ClientError
 
@@ -9,47 +7,7 @@ from local.lab import Lab
 from mta_sts.adapters.route53 import Zones
 from mta_sts.errors import ConcurrentChangeError, RecordConflictError
 from mta_sts.observed import RecordSet
-
-
-def interfered(client: Any, *happenings: Any) -> Any:
-    """The client as `Interfering` changes it, to be taken for the real one."""
-    return Interfering(client, *happenings)
-
-
-class Interfering:
-    """The Route 53 client, with something that happens just before the first change is sent."""
-
-    def __init__(self, client: Any, *happenings: Any) -> None:
-        self._client = client
-        self._happenings = list(happenings)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def change_resource_record_sets(self, **arguments: Any) -> Any:
-        if self._happenings:
-            happening = self._happenings.pop(0)
-            if isinstance(happening, Exception):
-                raise happening
-            happening()
-        return self._client.change_resource_record_sets(**arguments)
-
-
-def error(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "x"}}, "ChangeResourceRecordSets")
-
-
-def zone(lab: Lab, name: str) -> str:
-    made = lab.client("route53").create_hosted_zone(Name=name, CallerReference=name)
-    return str(made["HostedZone"]["Id"]).removeprefix("/hostedzone/")
-
-
-def txt(name: str, *values: str, ttl: int = 60) -> RecordSet:
-    return RecordSet(f"_mta-sts.{name}", ttl, tuple(f'"{value}"' for value in values))
-
-
-def swap(zones: Zones, zone_id: str, old: RecordSet | None, new: RecordSet) -> str:
-    return zones.swap(zone_id, old, new, comment="test")
+from tests.adapters.hosted_zones import error, interfered, swap, txt, zone
 
 
 def test_making_changing_and_asking(lab: Lab) -> None:
