@@ -184,6 +184,36 @@ def test_a_record_that_was_not_there_has_no_ttl_to_remember(lab: Lab) -> None:
     assert book.domain("l8.example")["ids"] == {"new1"}
 
 
+def test_a_claim_may_have_no_id_at_all(lab: Lab) -> None:
+    """Where nothing stands and nothing is made; a set of ids must not be empty."""
+    book = ledger(lab)
+    nothing = claim("l16.example", new_id="", old_id="", ttl=None, record=None)
+    book.claim(nothing, NOW)
+    book.claim(nothing, NOW)  # a retry after the effect
+    assert "ids" not in book.domain("l16.example")
+    assert book.domain("l16.example")["holder"] == ME
+    end(book, "l16.example")
+    book.claim(claim("l16.example", OTHER), NOW)
+    assert book.domain("l16.example")["ids"] == {"new1", "old1"}
+
+
+def test_a_claim_without_a_new_id_is_refused_by_none_that_was_used(lab: Lab) -> None:
+    book = ledger(lab)
+    for number in range(3):
+        book.claim(claim("l17.example", new_id="", old_id=f"old{number}"), NOW)
+        end(book, "l17.example")
+    assert book.domain("l17.example")["ids"] == {"old0", "old1", "old2"}
+    with pytest.raises(ConcurrentChangeError, match="old2"):
+        book.claim(claim("l17.example", new_id="old2"), NOW)
+
+
+def test_a_deletion_is_kept_away_by_another_run_too(lab: Lab) -> None:
+    book = ledger(lab, me=None)
+    book.claim(claim("l18.example", new_id=""), NOW)
+    with pytest.raises(DomainBusyError, match=ME):
+        book.claim(claim("l18.example", OTHER, new_id="", old_id=""), NOW)
+
+
 # --- id changes: kept as long as some policy from before one may live, and each one once
 
 YEAR_AND_WEEK = timedelta(seconds=31557600, days=7)
@@ -215,13 +245,44 @@ def test_a_planning_run_sees_those_alone_that_still_matter() -> None:
 def test_an_id_change_that_is_recorded_again_replaces_itself(lab: Lab) -> None:
     """A retry may find the claim still there, because the first attempt died between its writes."""
     book = ledger(lab)
-    first, again = change("new1", NOW), change("new1", NOW + timedelta(seconds=9))
+    first = change("new1", NOW)
+    again = first | {"gone_at": stamp(NOW + timedelta(seconds=9))}
     for one in (first, again):
         book.claim(claim("l10.example", new_id="new1"), NOW)
         end(book, "l10.example", id_change=one)
         # What a run that died after this write would have left: its claim.
         hold(lab, "l10.example", ME)
     assert book.domain("l10.example")["id_changes"] == [again]
+
+
+def deleted(at: datetime, old: str) -> dict[str, str | None]:
+    """What a deletion is remembered by: no id stands there any more."""
+    gone_at = stamp(at + timedelta(hours=1))
+    return {"id": "", "old": old, "at": stamp(at), "gone_at": gone_at, "published_at": None}
+
+
+def test_two_deletions_are_both_kept(lab: Lab) -> None:
+    """Neither has an id by which it could be told from the other."""
+    book = ledger(lab)
+    made = deleted(NOW, "old1"), deleted(NOW + timedelta(days=1), "old2")
+    for number, one in enumerate(made):
+        book.claim(claim("l14.example", new_id="", old_id=f"old{number + 1}"), NOW)
+        end(book, "l14.example", id_change=one)
+        hold(lab, "l14.example", ME)
+        end(book, "l14.example", id_change=one)  # a retry that finds the claim still there
+    item = book.domain("l14.example")
+    assert item["id_changes"] == list(made)
+    assert item["ids"] == {"old1", "old2"}
+
+
+def test_a_change_of_the_id_after_a_deletion_is_kept_beside_it(lab: Lab) -> None:
+    book = ledger(lab)
+    gone, anew = deleted(NOW, "old1"), change("new2", NOW + timedelta(days=1))
+    book.claim(claim("l15.example", new_id=""), NOW)
+    end(book, "l15.example", id_change=gone)
+    book.claim(claim("l15.example", new_id="new2", old_id=""), NOW)
+    end(book, "l15.example", id_change=anew)
+    assert book.domain("l15.example")["id_changes"] == [gone, anew]
 
 
 def hold(lab: Lab, domain: str, arn: str) -> None:
