@@ -17,6 +17,7 @@ _QUESTIONS = {
 _DATES = {
     "conforming_off_at": "senders that conform",
     "rfc_off_at": "by the last fetch",
+    "needing_record_off_at": "that need the record",
     "all_off_at": "every sender",
 }
 
@@ -65,11 +66,11 @@ def _off(screen: Screen, told: Mapping[str, Any], now: datetime) -> None:
             for key, name in _DATES.items()
         ]
     )
-    screen.say(("Senders that do not follow RFC 8461", FAINT))
+    screen.say(("Senders that do otherwise", FAINT))
     screen.table(
         [
             [line(one["who"]), line(f"{one['what']}{_until(one['until'], now)}")]
-            for one in told["not_conforming"]
+            for one in told["other_senders"]
         ]
     )
 

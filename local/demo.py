@@ -51,6 +51,8 @@ FAULTS: dict[str, tuple[str, Callable[[Lab], None]]] = {
         lambda lab: lab.wrong_bucket(DOMAIN),
     ),
 }
+# What only a run that writes the policy stumbles over.
+NEED_A_POLICY = ("stale-cdn", "wrong-bucket")
 # Nobody wants to look at something broken for long.
 FAULT_DEADLINE_SECONDS = 12
 RUN_SECONDS = 120
@@ -77,6 +79,8 @@ def main(arguments: list[str]) -> int:
     if given.method == "delete-record":
         # The lab is as young as its policy, so that its history says nothing of what was before.
         event |= {"publish_none": given.publish_none, "longest_max_age": LONGEST_MAX_AGE}
+        if given.fault in NEED_A_POLICY and not given.publish_none:
+            parser.error(f"--fault {given.fault} needs a policy to be written: add --publish-none")
     elif given.publish_none:
         parser.error("--publish-none is for delete-record")
     return ended(lambda: show(Screen(), event, given.fault))
@@ -101,11 +105,11 @@ def show(screen: Screen, event: Mapping[str, Any], fault: str | None) -> int:
             )
         status = _show_change(screen, lab, event, fault)
     colour = "green" if status == OFF else "red"
-    verdict = (
-        "MTA-STS is off and confirmed."
-        if status == OFF
-        else "MTA-STS is not off, or not confirmed."
-    )
+    verdict = "MTA-STS is not off, or not confirmed."
+    if status == OFF:
+        verdict = "MTA-STS is off and confirmed."
+        if event["method"] == "delete-record":
+            verdict += " Who holds the policy keeps it for as long as the answers say."
     screen.blank()
     screen.say((verdict, f"bold {colour}"), (f" {time.monotonic() - began:.0f} s in all.", "dim"))
     return status
@@ -178,9 +182,10 @@ def _accounted(sender: Sender, held_until: datetime | None, output: Mapping[str,
     every = output["all_off_at"]
     if isinstance(sender, HttpsRenewingSender) and every is None:
         return True
-    bound = output["conforming_off_at"]
+    # Without a date for all that conform there is one for those that need the record, as these do.
+    bound = output["conforming_off_at"] or output["needing_record_off_at"]
     if not isinstance(sender, ConformingSender):
-        bound = every or bound
+        bound = every or output["needing_record_off_at"]
     return held_until is not None and held_until <= datetime.fromisoformat(bound)
 
 

@@ -29,7 +29,9 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     if event["step"] == "change":
         record = plan.record
         comment = f"mta-sts-off: {plan.method} for {plan.domain}"
-        change_id = zones.swap(record.zone_id, record.before, record.after, comment=comment)
+        change_id = zones.swap(
+            record.zone_id, record.name, record.before, record.after, comment=comment
+        )
         logger.info("changed", domain=plan.domain, id=record.new_id, change_id=change_id)
         return {"change_id": change_id, "changed_at": stamp(now)}
     change_id, since = event["changed"]["change_id"], instant(event["since"])

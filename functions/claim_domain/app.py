@@ -33,13 +33,14 @@ def _claim(plan: Plan, request: Request, execution: dict[str, str]) -> Claim:
         execution_arn=execution["arn"],
         started_at=execution["started_at"],
         new_id=plan.record.new_id,
-        old_id=plan.record.old_id,
+        ids=(plan.record.old_id, *plan.record.other_ids),
         ttl=before.ttl if before else None,
         policy=_saved_policy(plan) if policy.etag else None,
         record={"type": before.type, "ttl": before.ttl, "values": list(before.values)}
         if before
         else None,
         worth_restoring=policy.before_mode not in {"", Mode.NONE.value},
+        old_record=bool(plan.record.old),
         run={
             "method": plan.method,
             "plan": plan.digest,

@@ -60,8 +60,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         plan.waits,
         since=instant(event["since"]),
         now=now,
-        explanation=f"{status}. The CDN may still serve the old policy, so the id was not changed. Look at"
-        " the distribution in CloudFront.",
+        explanation=f"{status}. The CDN may still serve the old policy, so the record was left as it is."
+        " Look at the distribution in CloudFront.",
     )
 
 

@@ -1,6 +1,6 @@
 """Writes down how a run ended, releases the domain and says what people need to know."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -8,7 +8,7 @@ from aws_lambda_powertools import Logger
 from mta_sts import messages, wiring
 from mta_sts.domains import DomainNameError, normalise
 from mta_sts.errors import PolicyNotFoundError
-from mta_sts.instants import stamp
+from mta_sts.instants import instant, stamp
 from mta_sts.outcome import BEFORE_WRITES, Standing, succeeded, what_changed
 from mta_sts.plan import Plan
 from mta_sts.transient import retried_by_the_workflow
@@ -52,7 +52,7 @@ def _confirmed(event: dict[str, Any], plan: Plan, now: datetime) -> dict[str, An
         id_change={
             "id": plan.record.new_id,
             "old": plan.record.found,
-            "at": event["moments"]["changed"]["changed_at"],
+            "at": _changed_at(event["moments"]),
             "gone_at": outcome["moments"]["record_gone_at"],
             "distribution_id": plan.policy.distribution_id,
             "published_at": outcome["moments"]["published_at"],
@@ -61,6 +61,15 @@ def _confirmed(event: dict[str, Any], plan: Plan, now: datetime) -> dict[str, An
     )
     logger.info("confirmed", execution=execution["arn"], domain=plan.domain)
     return outcome
+
+
+def _changed_at(moments: dict[str, Any]) -> str:
+    """Say when the record changed; stamps are rounded up, and it was after caches were fresh."""
+    changed_at = str(moments["changed"]["changed_at"])
+    if not moments["caches"]:
+        return changed_at
+    after_caches = instant(moments["caches"]["fresh_at"]) + timedelta(seconds=1)
+    return max(changed_at, stamp(after_caches))
 
 
 def _failed(event: dict[str, Any], plan: Plan | None, now: datetime) -> dict[str, Any]:
@@ -98,19 +107,22 @@ def _failed(event: dict[str, Any], plan: Plan | None, now: datetime) -> dict[str
 
 
 def _standing(plan: Plan | None, place: str) -> Standing:
-    """Look how policy and record are now, for what needs no look a stand-in."""
+    """Look how policy and record are now, each by itself; for what needs no look a stand-in."""
     if plan is None or place in BEFORE_WRITES:
-        return Standing(seen=False)
+        return Standing()
+    sha256, seen, record = None, False, None
     try:
-        try:
-            sha256 = wiring.policy_store().read(plan.policy.bucket, plan.policy.key).sha256
-        except PolicyNotFoundError:
-            sha256 = ""
-        record = wiring.zones(plan.dns_role_arn).record_set(plan.record.zone_id, plan.record.name)
+        sha256 = wiring.policy_store().read(plan.policy.bucket, plan.policy.key).sha256
+    except PolicyNotFoundError:
+        sha256 = ""
     except Exception:
-        logger.exception("could not look")
-        return Standing(seen=False)
-    return Standing(seen=True, policy_sha256=sha256, record=record)
+        logger.exception("could not look at the policy")
+    try:
+        record = wiring.zones(plan.dns_role_arn).record_set(plan.record.zone_id, plan.record.name)
+        seen = True
+    except Exception:
+        logger.exception("could not look at the record")
+    return Standing(sha256, seen, record)
 
 
 def _domain(event: dict[str, Any], plan: Plan | None) -> str:

@@ -35,12 +35,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
             _refuse_unknown_caches(plan, check)
         return check
     if step == "confirm" and any(laggard.get("policy") for laggard in check["laggards"]):
-        # Who fetched in the meantime has the old policy under the new id, and keeps it until the next.
-        raise PolicyNotServedError(
-            f"{plan.policy_url} served another policy after the id was changed:\n{problems}\nA sender"
-            " that fetched it keeps it under the new id, and only another id ends that. Find out who put it"
-            " back or which host is stale, mend that, and run again for a fresh id."
-        )
+        raise PolicyNotServedError(_put_back(plan, problems))
     return settle(
         check,
         plan.waits,
@@ -60,6 +55,7 @@ def _check(plan: Plan, network: Network, *, before: bool) -> dict[str, Any]:
             asked.fetched,
             asked.not_asked,
             known=plan.policy.known,
+            missing=not plan.policy.etag and not plan.history_gap,
             host=plan.policy_host,
             now=now,
             region=network.region,
@@ -102,11 +98,26 @@ def _refuse_unknown_caches(plan: Plan, check: dict[str, Any]) -> None:
         )
 
 
+def _put_back(plan: Plan, problems: str) -> str:
+    mend = "Find out who put it back or which host is stale, mend that, and run again"
+    if plan.deletes:
+        return (
+            f"{plan.policy_url} served another policy after the record was deleted:\n{problems}\nA sender"
+            f" that renews over HTTPS alone may have taken it up once more. {mend}."
+        )
+    # Who fetched in the meantime has the old policy under the new id, and keeps it until the next.
+    return (
+        f"{plan.policy_url} served another policy after the id was changed:\n{problems}\nA sender"
+        " that fetched it keeps it under the new id, and only another id ends that."
+        f" {mend} for a fresh id."
+    )
+
+
 def _refusal(plan: Plan, problems: str) -> str:
     return (
         f"{plan.policy_url} does not serve s3://{plan.policy.bucket}/{plan.policy.key}, as it is or was, at"
         f" every address:\n{problems}\nNothing was changed. A policy that senders do not get cannot replace"
         " the one they hold: mend the host (or PolicyBucket and PolicyKey, if it serves another object) and"
-        " run again. While the host is broken only the old policy's end, max_age after a sender's last fetch,"
-        " turns MTA-STS off."
+        " run again. If the host cannot be mended, delete-record keeps new senders from taking the policy up;"
+        " who holds it keeps it until max_age after the last fetch."
     )

@@ -5,7 +5,7 @@ confidence: ``computed`` from what is on record, ``attested`` where it rests on 
 for, ``unknown`` where a year stands for what nobody knows or the policy host could not be seen.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mta_sts.bounds import Bounds
@@ -15,6 +15,7 @@ from mta_sts.plan import Plan
 from mta_sts.policy import read
 from mta_sts.spans import days
 
+_THIRTY_DAYS = timedelta(days=30)
 _RENEWERS = (
     "senders that renew over HTTPS alone, without the record (RFC 8461 section 10.2), as mox does"
 )
@@ -25,15 +26,20 @@ def answer(plan: Plan, bounds: Bounds) -> dict[str, Any]:
     return {
         "off": _off(plan, bounds),
         "mx": mx(plan, bounds),
-        "trouble": {"state": "off", "mail_at_risk": False, "next": _next(plan, bounds)},
+        "trouble": {
+            "state": "off",
+            "mail_at_risk": _at_risk(plan, bounds),
+            "next": _next(plan, bounds),
+        },
     }
 
 
 def dates(bounds: Bounds) -> dict[str, str | None]:
     """Give the four dates by their names in the output; None where no date can be given."""
     return {
-        "conforming_off_at": stamp(bounds.left.conforming_off_at),
-        "rfc_off_at": stamp(bounds.left.rfc_off_at),
+        "conforming_off_at": _stamp(bounds.conforming),
+        "rfc_off_at": _stamp(bounds.rfc),
+        "needing_record_off_at": stamp(bounds.needing),
         "all_off_at": _stamp(bounds.every),
         "known_off_at": _stamp(bounds.every_known),
     }
@@ -50,6 +56,7 @@ def _off(plan: Plan, bounds: Bounds) -> dict[str, Any]:
             "the last moment at which a policy could be fetched, and its max_age",
             bounds.confidence,
         ),
+        "needing_record_off_at": (_longest(plan, bounds), bounds.confidence),
         "all_off_at": (_every_reason(plan, bounds), bounds.confidence),
     }
     return {
@@ -58,7 +65,7 @@ def _off(plan: Plan, bounds: Bounds) -> dict[str, Any]:
             name: {"at": given[name], "reason": reason, "confidence": confidence}
             for name, (reason, confidence) in told.items()
         },
-        "not_conforming": _not_conforming(plan, bounds),
+        "other_senders": _other_senders(plan, bounds),
     }
 
 
@@ -69,18 +76,23 @@ def _sentence(plan: Plan, bounds: Bounds) -> str:
             f"MTA-STS is off for {plan.domain}: for senders that re-read the record since"
             f" {stamp(bounds.record_gone_at)}, for every sender {every}."
         )
-    gone = (
-        f"MTA-STS is off for {plan.domain}: the record is gone since {stamp(bounds.record_gone_at)}"
-    )
+    gone = stamp(bounds.record_gone_at)
+    off = f"MTA-STS is off for {plan.domain}: for senders that hold no policy since {gone}"
     if bounds.every is not None:
-        return f"{gone}; off for every sender {every}."
+        return f"{off}, for every sender {every}."
     needing = bounds.when(bounds.needing, bounds.needing_known)
     renewing = (
-        f"those that renew over HTTPS alone keep the policy for as long as {plan.policy_host} serves it"
+        f"those that renew over HTTPS alone keep it for as long as {plan.policy_host} serves one, and no end"
+        " is known"
         if bounds.renewal.possible
         else f"of those that renew over HTTPS alone nothing can be said, because {bounds.renewal.reason}"
     )
-    return f"{gone}; off for senders that need it {needing}; {renewing}."
+    return f"{off}, for those that hold one and need the record {needing}; {renewing}."
+
+
+def _at_risk(plan: Plan, bounds: Bounds) -> bool:
+    """Say whether the present MX hosts may be refused: by a policy that is not the domain's own object."""
+    return bounds.renewal.blocks and bounds.renewal.foreign and bool(plan.policy.etag)
 
 
 def _conforming_reason(plan: Plan, bounds: Bounds) -> str:
@@ -88,6 +100,11 @@ def _conforming_reason(plan: Plan, bounds: Bounds) -> str:
         return (
             "a conforming sender reads the record again before it fails mail for good (RFC 8461 section 5),"
             " and no resolver holds the old one"
+        )
+    if bounds.conforming is None:
+        return (
+            "a sender may conform and renew over HTTPS alone (RFC 8461 section 10.2):"
+            f" {bounds.renewal.reason}"
         )
     return (
         "without a record a sender keeps to the policy it holds until that expires (RFC 8461 section 3.1):"
@@ -125,10 +142,11 @@ def _longest(plan: Plan, bounds: Bounds, *, blocking: bool = False) -> str:
     if known:
         longest = known[0]
         replaced = [body["replaced_at"] for body in plan.bodies if body["version"] == longest.label]
+        named = longest.named
         when = f", replaced {replaced[0]}" if replaced and replaced[0] else ""
         reason = (
-            f"the known policy that {'can stop mail and ' if blocking else ''}lives longest is version"
-            f" {longest.label} (mode {longest.mode}, max_age {days(longest.max_age)}{when})"
+            f"the known policy that {'can stop mail and ' if blocking else ''}lives longest is"
+            f" {named} (mode {longest.mode}, max_age {days(longest.max_age)}{when})"
         )
         if when and longest.id_until >= bounds.record_gone_at:
             reason += "; it counts from this run, because no change of the id since is on record"
@@ -156,9 +174,9 @@ def _gaps(plan: Plan, bounds: Bounds) -> str:
     return " and ".join(told)
 
 
-def _not_conforming(plan: Plan, bounds: Bounds) -> list[dict[str, Any]]:
-    every = _stamp(bounds.every)
-    ends = stamp(max(bounds.left.all_off_at, bounds.left.conforming_off_at))
+def _other_senders(plan: Plan, bounds: Bounds) -> list[dict[str, Any]]:
+    """Name the senders that do otherwise than re-read the record, what they do, and until when."""
+    ends = max(bounds.needing, bounds.left.conforming_off_at)
     if plan.publishes:
         renewing = "fetch mode none when they next renew, as long as the host serves it"
     elif bounds.renewal.possible:
@@ -168,11 +186,11 @@ def _not_conforming(plan: Plan, bounds: Bounds) -> list[dict[str, Any]]:
     else:
         renewing = f"cannot renew what they hold, because {bounds.renewal.reason}"
     told: list[dict[str, Any]] = [
-        {"who": _RENEWERS, "what": renewing, "until": every},
+        {"who": _RENEWERS, "what": renewing, "until": _stamp(bounds.every)},
         {
             "who": "senders that ignore the id, as postfix-tlspol does",
             "what": "keep what they hold for its max_age, and 30 days at most",
-            "until": ends,
+            "until": stamp(min(ends, bounds.record_gone_at + _THIRTY_DAYS)),
         },
     ]
     if plan.publishes and not read(plan.policy.after.encode()).mx:
@@ -180,13 +198,13 @@ def _not_conforming(plan: Plan, bounds: Bounds) -> list[dict[str, Any]]:
             {
                 "who": "senders that reject a none policy without mx lines, as chasquid and Stalwart do",
                 "what": "keep what they hold until it expires (keep_mx: true spares that)",
-                "until": ends,
+                "until": stamp(ends),
             }
         )
     told.append(
         {
             "who": "senders whose resolver serves expired answers (RFC 8767)",
-            "what": "may read the old record for up to three days more",
+            "what": "may read the old record for up to three days more, which no date here counts",
             "until": None,
         }
     )
@@ -195,10 +213,15 @@ def _not_conforming(plan: Plan, bounds: Bounds) -> list[dict[str, Any]]:
 
 def _next(plan: Plan, bounds: Bounds) -> str:
     host = _host(plan, bounds)
+    if _at_risk(plan, bounds):
+        return (
+            f"find out what {plan.policy_host} serves, because it is not the policy in S3, and whether it"
+            f" names the present MX hosts; do not move the mail yet; {host}."
+        )
     if bounds.over:
         return f"MTA-STS asks nothing of the MX hosts any more; {host}."
     until = (
-        f"until {plan.policy_host} no longer serves a policy that names them"
+        bounds.open_end(plan.policy_host)
         if bounds.blocking is None
         else bounds.until(bounds.blocking, bounds.blocking_known)
     )
@@ -208,7 +231,7 @@ def _next(plan: Plan, bounds: Bounds) -> str:
     overlap = (
         "the MX records may change now if one old MX host stays among the two that are tried first, or else"
         if moves["answer"] == "now with overlap"
-        else "no old MX host is known that all old policies name, so"
+        else f"{moves['overlap']}, so"
     )
     return f"{overlap} keep them as they are, {until}; {host}."
 
@@ -216,6 +239,11 @@ def _next(plan: Plan, bounds: Bounds) -> str:
 def _host(plan: Plan, bounds: Bounds) -> str:
     host, every = plan.policy_host, bounds.every
     if not plan.publishes and bounds.renewal.possible:
+        if bounds.renewal.foreign:
+            return (
+                f"to end it for senders that renew over HTTPS alone too, have {host} serve mode none, or"
+                " nothing"
+            )
         return (
             "to end it for senders that renew over HTTPS alone too, send the same request with publish_none:"
             " true"
@@ -227,7 +255,10 @@ def _host(plan: Plan, bounds: Bounds) -> str:
         return f"nobody needs {host} for MTA-STS any more{more}"
     until = bounds.until(every, bounds.every_known)
     if not plan.publishes:
-        return f"let {host} serve no policy but mode none {until}"
+        return (
+            f"let {host} serve no policy but mode none {until}: mend neither it nor its certificate before"
+            " that, unless the object says none"
+        )
     return f"keep {host} serving this policy, with a valid certificate, {until}"
 
 

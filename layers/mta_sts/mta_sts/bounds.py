@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from mta_sts.drain import Drain, Exposure
-from mta_sts.exposure import Confidence, Moments, Renewal, confidence, exposure, renewal
+from mta_sts.exposure import Confidence, Moments, confidence, exposure
 from mta_sts.instants import stamp
 from mta_sts.plan import Plan
+from mta_sts.renewal import Renewal, renewal
+from mta_sts.spans import days
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,19 @@ class Bounds:
         return max(self.left.known_off_at, self.record_gone_at)
 
     @property
+    def conforming(self) -> datetime | None:
+        """From then on no conforming sender loses mail for an older policy; None as for ``every``.
+
+        RFC 8461 section 10.2 allows renewing without the record, so who does that conforms.
+        """
+        return None if self.renewal.blocks else self.left.conforming_off_at
+
+    @property
+    def rfc(self) -> datetime | None:
+        """The bound from the times of fetching alone; None as for ``every``."""
+        return None if self.renewal.possible is not False else self.left.rfc_off_at
+
+    @property
     def blocking(self) -> datetime | None:
         """From then on no sender refuses mail for an older policy; None as for ``every``."""
         return None if self.renewal.blocks else self.left.blocking_off_at
@@ -65,7 +80,26 @@ class Bounds:
     @property
     def alive(self) -> list[Exposure]:
         """What can stop mail and may still be held, the longest-lived first."""
-        return [one for one in self.left.exposures if one.blocks and one.ends > self.now]
+        renewed = self.renewal.possible is not False
+        return [
+            one
+            for one in self.left.exposures
+            if one.blocks and (one.ends > self.now or (one.renewed and renewed))
+        ]
+
+    def held(self, one: Exposure) -> str:
+        """Say until when an exposure may last: ``which may be held until …``."""
+        if one.renewed and self.renewal.possible is not False:
+            return f"which may be held until {days(one.max_age)} after it is no longer served"
+        return f"which may be held until {stamp(one.ends)}"
+
+    def open_end(self, host: str) -> str:
+        """Say until when what can stop mail is held where no date can be given."""
+        longest = max((one.max_age for one in self.alive), default=0)
+        needing = self.until(self.needing, self.needing_known)
+        if self.renewal.possible is None:
+            return f"{needing}, and for as long as {host} may serve a policy and its max_age after that"
+        return f"until {days(longest)} after {host} has stopped serving a policy, and {needing} at least"
 
     def until(self, certain: datetime | None, known: datetime | None) -> str:
         """Write ``until …``, with the date by what is known where that differs."""

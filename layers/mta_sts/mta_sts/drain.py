@@ -32,9 +32,9 @@ What somebody vouches for can take the place of that year. In the same case:
 
 - ``longest_max_age`` of 1,209,600 s (two weeks): an unknown body lives until record_gone_at +
   1,209,600 s = 2026-12-08 05:04:00, which is ``all_off_at``.
-- ids changed since 2026-02-01 00:00:00: the ids of before could be read for a day more, until
-  2026-02-02 00:00:00, so that an unknown body lives until then + 31,557,600 s = 2027-02-02 06:00:00.
-- both: 2026-02-02 + two weeks lies in the past, and ``all_off_at`` is 2026-12-01 05:04:00 again.
+- ids changed since 2026-02-01 00:00:00: the ids of before could be read for a week more, until
+  2026-02-08 00:00:00, so that an unknown body lives until then + 31,557,600 s = 2027-02-08 06:00:00.
+- both: 2026-02-08 + two weeks lies in the past, and ``all_off_at`` is 2026-12-01 05:04:00 again.
 
 A delete marker ends a body as a version does, and serves none. A body with ``testing`` counts in
 ``all_off_at`` and not in ``blocking_off_at``: with a second body, ``testing`` with 2,592,000 s,
@@ -46,7 +46,7 @@ record_gone_at: that is then the P of the body that is served. Senders which ren
 hold it for as long as the host serves it; no arithmetic bounds that.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -55,6 +55,7 @@ from mta_sts.policy import MAX_AGE_LIMIT
 
 BodyMode = Literal["enforce", "testing", "none", "malformed", "unknown"]
 _BEFORE = "before the known history"
+FOREIGN = "the policy served "  # begins the label of a body that is no version of the object
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Body:
     mode "unknown" is that of a body which nobody can read any more.
     replaced_at is when the next version, or a delete marker, took its place; None: still served.
     purged_at is when the first invalidation begun after that had completed; None: none is known,
-    and caches are waited out.
+    and caches are waited out. renewed: some sender may renew it, whatever becomes of the record.
     """
 
     label: str
@@ -74,6 +75,7 @@ class Body:
     since: datetime
     replaced_at: datetime | None = None
     purged_at: datetime | None = None
+    renewed: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Exposure:
     max_age: int
     cached_until: datetime
     id_until: datetime
+    renewed: bool = False
 
     @property
     def ends(self) -> datetime:
@@ -110,8 +113,15 @@ class Exposure:
 
     @property
     def served(self) -> str:
-        """When or as what it was served, in words that follow ``served``."""
-        return self.label if self.label == _BEFORE else f"as version {self.label}"
+        """When, as what or where it was served, in words that follow ``served``."""
+        if self.label == _BEFORE or self.label.startswith(FOREIGN):
+            return self.label.removeprefix(FOREIGN)
+        return f"as version {self.label}"
+
+    @property
+    def named(self) -> str:
+        """The policy in words: ``version …``, or where it was served."""
+        return self.label if self.label.startswith(FOREIGN) else f"version {self.label}"
 
     @property
     def blocks(self) -> bool:
@@ -170,6 +180,7 @@ def drain(
     now: datetime,
     history_known_since: datetime | None,
     longest_unknown: int = MAX_AGE_LIMIT,
+    purged_after: Callable[[datetime], datetime | None] = lambda _: None,
 ) -> Drain:
     """Return when the bodies have died out, if the record changes so as to be gone when said.
 
@@ -182,14 +193,18 @@ def drain(
     Unless the history reaches back 31,557,600 s and the caching before now, a body stands for what was
     served before. Where it does, a body from before it does not count, although a sender could have
     renewed it ever since on an id that nobody changed. longest_unknown (seconds) is the max_age of that
-    body, and of those with the mode "unknown": a year, unless somebody vouches for less.
+    body, and of those with the mode "unknown": a year, unless somebody vouches for less. purged_after
+    gives its purged_at from when it was replaced.
     """
     changes = sorted(id_changes, key=lambda change: change.at)
     served = [body for body in bodies if body.mode != "none"]
     start = history_known_since or min((body.since for body in bodies), default=now)
     history_unknown = start + timedelta(seconds=cache_seconds + MAX_AGE_LIMIT) > now
     if history_unknown:
-        served.append(Body(_BEFORE, "unknown", None, since=start, replaced_at=start))
+        purged_at = purged_after(start)
+        served.append(
+            Body(_BEFORE, "unknown", None, since=start, replaced_at=start, purged_at=purged_at)
+        )
     exposures = []
     for body in served:
         cached_until = _cached_until(body, cache_seconds=cache_seconds, now=now)
@@ -201,6 +216,7 @@ def drain(
                 max_age=unread if body.max_age is None else body.max_age,
                 cached_until=cached_until,
                 id_until=_id_until(changes, cached_until, record_gone_at),
+                renewed=body.renewed,
             )
         )
     known = [exposure for exposure in exposures if exposure.mode != "unknown"]

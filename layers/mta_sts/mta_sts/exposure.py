@@ -10,9 +10,10 @@ from mta_sts.instants import instant
 from mta_sts.observed import foreign_label
 from mta_sts.plan import Plan
 from mta_sts.policy import MAX_AGE_LIMIT
+from mta_sts.renewal import recorded_purge
 
 # How long an id of a time whose TTL nobody knows may have been kept: few resolvers keep for longer.
-_UNKNOWN_TTL = timedelta(days=1)
+_UNKNOWN_TTL = timedelta(days=7)
 
 Confidence = Literal["computed", "attested", "unknown"]
 
@@ -36,22 +37,6 @@ class Moments:
     looks: tuple[Mapping[str, Any], ...] = ()
 
 
-@dataclass(frozen=True)
-class Renewal:
-    """Whether senders can renew over HTTPS alone what they hold, whatever the record says.
-
-    ``possible`` is None where that could not be told. ``blocks`` says whether what they renew can stop
-    mail. ``reason`` says what was seen.
-    """
-
-    possible: bool | None
-    blocks: bool
-    reason: str
-
-
-NO_RENEWAL = Renewal(possible=False, blocks=False, reason="the host serves mode none")
-
-
 def exposure(plan: Plan, moments: Moments, now: datetime) -> Drain:
     """Compute until when some sender may still hold an older policy.
 
@@ -61,15 +46,20 @@ def exposure(plan: Plan, moments: Moments, now: datetime) -> Drain:
     # The plan's own look last: what it saw goes by the name that the plan knows it by.
     looks = (*moments.looks, plan.host) if plan.host else moments.looks
     seen = {row["sha256"] for look in looks for row in look["agreeing"]} - {""}  # not read whole
+    foreign = _foreign_bodies(plan, looks, now)
     bodies: Sequence[Body] = [
         *(_stored_body(body, plan, moments, seen) for body in plan.bodies),
-        *_foreign_bodies(plan, looks, now),
+        *foreign,
     ]
+    known_since = instant(plan.history_known_since) if plan.history_known_since else None
+    if foreign:
+        known_since = now  # the history of the object is not that of the host
     if moments.published_at and moments.fresh_at:
         ended = moments.published_at if moments.written else moments.fresh_at
         bodies = end_served(bodies, at=ended, purged_at=moments.fresh_at)
     else:
         gone = moments.record_gone_at
+        bodies = [replace(body, renewed=body.replaced_at is None) for body in bodies]
         bodies = end_served(bodies, at=gone, purged_at=gone)
     return drain(
         bodies,
@@ -78,8 +68,9 @@ def exposure(plan: Plan, moments: Moments, now: datetime) -> Drain:
         cache_seconds=plan.policy.other_cache_seconds,
         now=now,
         # Nothing recorded where nothing was ever stored: this run made the first object.
-        history_known_since=instant(plan.history_known_since) if plan.history_known_since else None,
+        history_known_since=known_since,
         longest_unknown=MAX_AGE_LIMIT if plan.longest_max_age is None else plan.longest_max_age,
+        purged_after=lambda replaced_at: _purged_at(replaced_at, plan, moments),
     )
 
 
@@ -91,43 +82,6 @@ def confidence(plan: Plan, moments: Moments, now: datetime) -> Confidence:
     alone = exposure(replace(plan, longest_max_age=None, ids_changed_since=""), moments, now)
     same = (left.all_off_at, left.blocking_off_at) == (alone.all_off_at, alone.blocking_off_at)
     return "computed" if same else "attested"
-
-
-def renewal(plan: Plan, look: Mapping[str, Any]) -> Renewal:
-    """Judge by a look at the policy host whether a policy can be renewed over HTTPS alone.
-
-    RFC 8461 section 10.2 lets senders refresh whatever the state of the record.
-    """
-    if plan.publishes:
-        return NO_RENEWAL
-    host = plan.policy_host
-    serving = [row for row in look["agreeing"] if row["mode"] not in {"", "none"}]
-    if serving:
-        first = serving[0]
-        modes = {row["mode"] for row in serving}
-        return Renewal(
-            possible=True,
-            blocks=bool(modes - {"testing"}),
-            reason=f"{host} serves {_told(first['mode'])} at {first['address']}",
-        )
-    if look["not_asked"]:
-        first = look["not_asked"][0]
-        where = first["address"] or host
-        return Renewal(
-            possible=None, blocks=True, reason=f"{where} could not be asked ({first['reason']})"
-        )
-    if not look["agreeing"]:
-        return Renewal(possible=False, blocks=False, reason=f"{host} has no address")
-    if any(row["mode"] for row in look["agreeing"]):
-        return NO_RENEWAL
-    told = "; ".join(dict.fromkeys(f"{row['address']}: {row['found']}" for row in look["agreeing"]))
-    return Renewal(possible=False, blocks=False, reason=f"{host} serves no policy ({told:.300})")
-
-
-def _told(mode: str) -> str:
-    if mode == "malformed":
-        return "a malformed policy, which lenient senders may enforce,"
-    return f"a policy with mode {mode}"
 
 
 def moments_from(
@@ -185,19 +139,24 @@ def _stored_body(body: Mapping[str, Any], plan: Plan, moments: Moments, seen: se
 def _foreign_bodies(plan: Plan, looks: Iterable[Mapping[str, Any]], now: datetime) -> list[Body]:
     """Give the policies that the host was seen to serve and that no version of the object is."""
     stored = {body["sha256"] for body in plan.bodies} - {""}
-    planned = {row["sha256"] for row in plan.host.get("agreeing", ())}
+    planned = {_identity(row) for row in plan.host.get("agreeing", ())}
     rows = [row for look in looks for row in look["agreeing"] if row.get("mode")]
-    foreign = {row["sha256"]: row for row in rows if row["sha256"] not in stored}
+    foreign = {_identity(row): row for row in rows if row["sha256"] not in stored}
     return [
         Body(
             # What the plan has not seen must not pass for what it saw at the same address.
-            foreign_label(row) if sha256 in planned else f"{foreign_label(row)} after the plan",
+            foreign_label(row) if one in planned else f"{foreign_label(row)} after the plan",
             row["mode"],
             row["max_age"],
             since=now,
         )
-        for sha256, row in foreign.items()
+        for one, row in foreign.items()
     ]
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Tell policies apart: one that was not read whole is like no other."""
+    return row["sha256"], "" if row["sha256"] else row["address"]
 
 
 def _purged_at(replaced_at: datetime, plan: Plan, moments: Moments) -> datetime | None:
@@ -208,15 +167,9 @@ def _purged_at(replaced_at: datetime, plan: Plan, moments: Moments) -> datetime 
     """
     if not plan.policy.distribution_id:
         return None
-    ends = [
-        instant(change["fresh_at"])
-        for change in plan.id_changes
-        if change["distribution_id"] == plan.policy.distribution_id
-        and change["published_at"]
-        and instant(change["published_at"]) >= replaced_at
-    ]
     # Without a purge CloudFront may keep it until the record that leads there is gone.
-    return min([*ends, moments.fresh_at or moments.record_gone_at])
+    own = moments.fresh_at or moments.record_gone_at
+    return min(recorded_purge(plan, replaced_at) or own, own)
 
 
 def _unbroken(plan: Plan) -> list[IdChange]:
@@ -225,12 +178,13 @@ def _unbroken(plan: Plan) -> list[IdChange]:
     An id of the past that was put back lets every sender that knows it renew what it holds, so what
     was recorded before ends nothing. Each change names the id that it found, and this run's has found
     the plan's old one. What stood there without an id that could be told breaks the chain: a CNAME,
-    several values.
+    several values. So does a record that was gone: whatever stood there since, and was taken away again,
+    cannot be seen.
     """
     kept: list[IdChange] = []
     found = plan.record.found
     for change in reversed(plan.id_changes):
-        if change["id"] != found:
+        if change["id"] != found or not found:
             break
         kept.append(IdChange(at=instant(change["at"]), gone_at=instant(change["gone_at"])))
         found = change["old"]

@@ -30,20 +30,35 @@ def confirmed(
 ) -> tuple[str, str]:
     """Give subject and text for a run that is confirmed."""
     off, mx, trouble = answers["off"], answers["mx"], answers["trouble"]
-    every = off["all_off_at"]
+    every, sure = off["all_off_at"], f"(confidence: {mx['confidence']})"
     text = [
         off["sentence"],
-        f"Mail is not at risk. Next: {trouble['next']}",
+        f"{'Mail may be' if trouble['mail_at_risk'] else 'Mail is not'} at risk. Next: {trouble['next']}",
         "",
-        f"Why: {every['reason']} ({every['confidence']}).",
-        f"May the MX records change? {mx['answer'].capitalize()}: {mx['reason']} ({mx['confidence']}).",
-        *_listed(
-            "Senders that do not follow RFC 8461", [_one(one) for one in off["not_conforming"]]
-        ),
+        f"Why: {every['reason']} (confidence: {every['confidence']}).",
+        f"May the MX records change? {mx['answer'].capitalize()}: {mx['reason']} {sure}.",
+        *_new_hosts(plan, mx),
+        *_listed("Senders that do otherwise", [_one(one) for one in off["other_senders"]]),
         *_listed("Warnings", warnings),
         *_listed("Keep in mind", REMINDERS),
     ]
-    return _subject(f"MTA-STS is off for {plan.domain}"), _cut("\n".join(text))
+    return _subject(_headline(plan, off)), _cut("\n".join(text))
+
+
+def _headline(plan: Plan, off: Mapping[str, Any]) -> str:
+    if not plan.deletes:
+        return f"MTA-STS is off for {plan.domain}"
+    last = off["all_off_at"]["at"]
+    rest = f"held until {last}" if last else "and still held, see inside"
+    return f"MTA-STS is off for new senders of {plan.domain}, {rest}"
+
+
+def _new_hosts(plan: Plan, mx: Mapping[str, Any]) -> list[str]:
+    """Say of the hosts that were asked about why they cannot take over at once."""
+    now = mx["choices"][0]
+    return [f"The new MX hosts alone: not yet, {now['reason']}."] * (
+        bool(plan.new_mx) and not now["holds"]
+    )
 
 
 def _one(sender: Mapping[str, Any]) -> str:
@@ -96,28 +111,40 @@ def _standing(domain: str, changed: str, error: str, plan: Plan | None) -> tuple
     if changed == "nothing":
         return _untouched(domain, plan), _risk_untouched(error), action
     if changed == PUT_BACK:
-        state = f"MTA-STS is still on for {domain}: an older policy was put back after this run wrote none."
-        risk = "Mail is not at risk while it goes to the MX hosts of that policy; do not move it."
+        state, action = _put_back(domain, plan, action)
         return (
             state,
-            risk,
-            "find out who put it back (Terraform, say), then send the same request again.",
+            "Mail is not at risk while it goes to the MX hosts of that policy; do not move it.",
+            action,
         )
     deletes = plan is not None and plan.deletes
     if changed in _RECORD_STATES:
         done = "the record is deleted" if deletes else "the id is changed"
         state = f"half changed for {domain}: {done}, but that is not confirmed everywhere."
-        return state, stay, action
-    if changed == "policy" and deletes:
-        state = f"half changed for {domain}: the policy says none, but the record still stands."
-        return state, stay, action
-    if changed == "policy":
+    elif changed == "policy" and plan is not None and deletes:
+        record = "the record still stands" if plan.record.old else "nothing is confirmed yet"
+        state = f"half changed for {domain}: the policy says none, but {record}."
+    elif changed == "policy":
         state = (
             f"half changed for {domain}: the policy says none, but this run did not change the id."
         )
-        return state, f"{stay} Senders keep the old policy until the id changes.", action
-    state = f"half changed for {domain}, perhaps: what was changed could not be seen."
+        stay += " Senders keep the old policy until the id changes."
+    else:
+        state = f"half changed for {domain}, perhaps: what was changed could not be seen."
     return state, stay, action
+
+
+def _put_back(domain: str, plan: Plan | None, action: str) -> tuple[str, str]:
+    if plan is not None and plan.deletes:
+        state = (
+            f"half changed for {domain}: the record is deleted, but an older policy was put back after this"
+            " run wrote none."
+        )
+        return state, action
+    return (
+        f"MTA-STS is still on for {domain}: an older policy was put back after this run wrote none.",
+        "find out who put it back (Terraform, say), then send the same request again.",
+    )
 
 
 _ACTIONS = {
@@ -126,7 +153,7 @@ _ACTIONS = {
     "ZoneNotFoundError": "run it where the zone is, see below.",
     "ZoneNotDelegatedError": "run it where the delegated zone is, see below.",
     "DomainBusyError": "wait for the other run, see below.",
-    "ExposureTooLongError": "use none-policy, or accept the date, see below.",
+    "ExposureTooLongError": "take one of the ways that are named below.",
 }
 
 

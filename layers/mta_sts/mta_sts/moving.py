@@ -3,7 +3,7 @@
 *now*, *now with overlap*, *from all_off_at*; and beside them what would be better for a plain move.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,7 +29,7 @@ def mx(plan: Plan, bounds: Bounds) -> dict[str, Any]:
     Where none does it is *from all_off_at*, without a date: ``from`` is None where an answer does not
     hold.
     """
-    choices = [_now(plan, bounds), _overlap(plan, bounds), _later(bounds), _better(bounds)]
+    choices = [_now(plan, bounds), _overlap(plan, bounds), _later(bounds), _better(plan, bounds)]
     now, overlap, later, _ = choices
     first = now if now["holds"] else overlap if overlap["holds"] else later
     return {
@@ -38,6 +38,7 @@ def mx(plan: Plan, bounds: Bounds) -> dict[str, Any]:
         "without_overlap_from": _without_overlap(now, bounds),
         "reason": first["reason"],
         "confidence": first["confidence"],
+        "overlap": overlap["reason"],
         "choices": choices,
     }
 
@@ -70,22 +71,23 @@ def _now(plan: Plan, bounds: Bounds) -> dict[str, Any]:
 
 
 def _refusals(plan: Plan, bounds: Bounds) -> list[str]:
-    refuses = {body["version"]: body["refuses"] for body in plan.bodies} | {
-        foreign_label(row): refused(row["mx"], plan.new_mx) for row in _served(plan)
-    }
+    refuses: dict[str, Sequence[int]] = {
+        body["version"]: body["refuses"] for body in plan.bodies
+    } | {foreign_label(row): refused(row["mx"], plan.new_mx) for row in _served(plan)}
     told = []
     if bounds.renewal.possible is None:
         told.append(f"what the policy host serves is not known: {bounds.renewal.reason}")
     for one in bounds.alive:
-        missing = refuses.get(one.label, list(plan.new_mx))
-        until = f"which may be held until {stamp(one.ends)}"
+        places = refuses.get(one.label, range(len(plan.new_mx)))
+        missing = [plan.new_mx[place] for place in places]
+        until = bounds.held(one)
         if one.mode == "unknown":
             told.append(
                 f"nobody knows which hosts were named by what was served {one.served}, {until}"
             )
         elif missing:
             verb = "is" if len(missing) == 1 else "are"
-            told.append(f"{' and '.join(missing)} {verb} not named by version {one.label}, {until}")
+            told.append(f"{' and '.join(missing)} {verb} not named by {one.named}, {until}")
     return told
 
 
@@ -95,10 +97,14 @@ def _overlap(plan: Plan, bounds: Bounds) -> dict[str, Any]:
     alive = {one.label for one in bounds.alive if one.mode != "unknown"}
     # What came to life after the plan, as a stale mirror shows it, may name others.
     if not plan.common_mx or alive - set(plan.common_of):
-        reason = "no MX host is known that every policy names which may still be held"
+        reason = (
+            "no old MX host is known that all policies name which may still be held"
+            if alive
+            else "only policies that nobody knows may still be held, and nobody knows whom they name"
+        )
         return _fails(OVERLAP, reason, bounds)
     until = (
-        f"until {plan.policy_host} no longer serves a policy"
+        bounds.open_end(plan.policy_host)
         if bounds.blocking is None
         else bounds.until(bounds.blocking, bounds.blocking_known)
     )
@@ -107,8 +113,8 @@ def _overlap(plan: Plan, bounds: Bounds) -> dict[str, Any]:
         named += "; what nobody knows may have named others"
     # RFC 5321 section 5.1: the two hosts that are tried first.
     reason = (
-        f"some sender may still hold an older policy {until}. Until then keep one old MX host that the old"
-        f" policies name ({named}), with at most one other host of the same or a better"
+        f"some sender may still hold an older policy {until}. Until then keep one old MX host that"
+        f" matches what the old policies name ({named}), with at most one other host of the same or a better"
         " preference. It must accept mail for the domain, with a valid certificate, and pass it on to the"
         " new servers"
     )
@@ -120,7 +126,9 @@ def _later(bounds: Bounds) -> dict[str, Any]:
     if bounds.blocking is None:
         reason = (
             f"no date can be given: {bounds.renewal.reason}, and senders that renew over HTTPS alone hold it"
-            " for as long; publish_none: true ends that"
+            " for as long, and its max_age more"
+            if bounds.renewal.possible
+            else f"no date can be given: {bounds.renewal.reason}"
         )
         return _fails(LATER, reason, bounds)
     when = bounds.when(bounds.blocking, bounds.blocking_known)
@@ -128,7 +136,11 @@ def _later(bounds: Bounds) -> dict[str, Any]:
     return _holds(LATER, reason, bounds, bounds.blocking)
 
 
-def _better(bounds: Bounds) -> dict[str, Any]:
+def _better(plan: Plan, bounds: Bounds) -> dict[str, Any]:
+    """Tell of the other way while it can still be taken: the policy enforced, its record in place."""
+    started = stamp(bounds.now) > plan.planned_at
+    if started or plan.policy.before_mode in {"", "none"} or not plan.record.old:
+        return _fails(BETTER, f"it is too late for it this time: {_BETTER}", bounds)
     return _holds(BETTER, _BETTER, bounds, bounds.now) | {"confidence": "computed"}
 
 

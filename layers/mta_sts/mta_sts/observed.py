@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from mta_sts.drain import FOREIGN
+
 
 @dataclass(frozen=True)
 class Location:
@@ -127,7 +129,7 @@ class Findings:
 
 def foreign_label(row: Mapping[str, Any]) -> str:
     """Name a policy by where a look at the host saw it; no version of the object has such a name."""
-    return f"served at {row['address']}"
+    return f"{FOREIGN}at {row['address']}"
 
 
 def _comparable(values: tuple[str, ...]) -> list[str]:

@@ -12,6 +12,7 @@ from mta_sts.exposure import Moments, moments_from
 from mta_sts.instants import instant, stamp
 from mta_sts.observed import RecordSet
 from mta_sts.plan import Plan
+from mta_sts.record_plan import has_sts
 
 # States that come before the first write; whatever fails in them has changed nothing.
 BEFORE_WRITES = frozenset(
@@ -21,10 +22,14 @@ BEFORE_WRITES = frozenset(
 
 @dataclass(frozen=True)
 class Standing:
-    """Policy and record as they are now; ``seen`` is false where they could not be read."""
+    """Policy and record as they are now.
 
-    seen: bool
-    policy_sha256: str = ""
+    ``policy_sha256`` is None where the policy could not be read, and empty where there is none;
+    ``record_seen`` is false where the record could not be.
+    """
+
+    policy_sha256: str | None = None
+    record_seen: bool = False
     record: RecordSet | None = None
 
 
@@ -36,10 +41,10 @@ def what_changed(plan: Plan | None, place: str, standing: Standing) -> str:
     """
     if plan is None or place in BEFORE_WRITES:
         return "nothing"
-    if not standing.seen:
+    if not standing.record_seen or (plan.publishes and standing.policy_sha256 is None):
         return "unknown"
     policy = plan.policy.write and standing.policy_sha256 == plan.policy.after_sha256
-    record = plan.record.write and _same(plan.record.after, standing.record)
+    record = plan.record.write and _as_planned(plan, standing.record)
     if record and plan.publishes and standing.policy_sha256 in _earlier(plan):
         return messages.PUT_BACK
     if record:
@@ -47,8 +52,11 @@ def what_changed(plan: Plan | None, place: str, standing: Standing) -> str:
     return "policy" if policy else "nothing"
 
 
-def _same(one: RecordSet | None, other: RecordSet | None) -> bool:
-    return one.same_as(other) if one else other is None
+def _as_planned(plan: Plan, record: RecordSet | None) -> bool:
+    """Tell whether the record is gone, whoever else writes there, or is the new one, with its fresh id."""
+    if plan.record.after is None or plan.deletes:
+        return not has_sts(record)
+    return plan.record.after.same_as(record)
 
 
 def _earlier(plan: Plan) -> set[str]:

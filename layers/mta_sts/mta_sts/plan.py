@@ -50,8 +50,8 @@ class RecordChange:
     """What becomes of the record set; values in Route 53's spelling, ``old`` and ``new`` as senders read.
 
     ``before`` is None where nothing stands, ``after`` where nothing is to stay. ``new`` and ``new_id``
-    are empty where the record goes. ``wait_seconds`` is how long an old answer may be kept anywhere,
-    counted from the last name server's first correct answer.
+    are empty where the record goes; ``other_ids`` are those of several values. ``wait_seconds`` is how
+    long an old answer may be kept anywhere, counted from the last name server's first correct answer.
     """
 
     zone_id: str
@@ -64,6 +64,7 @@ class RecordChange:
     old_id: str
     new_id: str
     wait_seconds: int
+    other_ids: tuple[str, ...] = ()
 
     @property
     def write(self) -> bool:
@@ -95,7 +96,7 @@ class Plan:
 
     ``publishes`` says whether the ``none`` policy is put in place. ``host`` is what the policy host
     served when the plan was made (:func:`mta_sts.policy_check.look`), empty where that is proven later.
-    A body in ``bodies`` lists in ``refuses`` those of ``new_mx`` that its policy does not name;
+    A body in ``bodies`` lists in ``refuses`` the places in ``new_mx`` of those that its policy does not name;
     ``common_mx`` are the patterns that all policies which may still be held have in common, and
     ``common_of`` names these.
     """
@@ -147,6 +148,7 @@ class Plan:
         for name in ("before", "after"):
             if record[name]:
                 record[name] = RecordSet(**record[name] | {"values": tuple(record[name]["values"])})
+        record["other_ids"] = tuple(record["other_ids"])
         policy["purge_paths"] = tuple(policy["purge_paths"])
         tuples = {name: tuple(data[name]) for name in _TUPLES}
         return cls(

@@ -24,14 +24,14 @@ from mta_sts.instants import instant, stamp
 from mta_sts.observed import Findings, foreign_label
 from mta_sts.plan import Plan, Waits
 from mta_sts.plan_text import steps, summary
-from mta_sts.policy import read
+from mta_sts.policy import Mode, read
 from mta_sts.policy_plan import bodies, common_mx, plan_policy
 from mta_sts.record_plan import plan_change, plan_deletion
 from mta_sts.request import Request
 from mta_sts.spans import days
 
 # Step Functions carries 256 KiB of state, a check's evidence beside the plan.
-_MOST_BYTES = 180_000
+_MOST_BYTES = 120_000
 
 
 def build(
@@ -105,12 +105,15 @@ def build(
     _refuse_long_exposure(plan, bounds, max_policy_age_seconds)
     known = tuple(one.label for one in bounds.alive if one.mode != "unknown")
     plan = replace(plan, common_mx=common_mx(history, found.host, known), common_of=known)
+    plan = replace(plan, warnings=(*plan.warnings, *_cautions(plan, bounds)))
     plan = replace(plan, summary=summary(plan, bounds), expected=_expected(plan, bounds))
     if len(json.dumps(plan.to_dict())) > _MOST_BYTES:
         raise PolicyUnreadableError(
             f"The plan would be larger than {_MOST_BYTES} bytes, more than a workflow can carry:"
-            f" {len(plan.bodies)} versions of the policy, {len(plan.id_changes)} recorded changes of the id."
-            " Nothing was changed. Remove versions that are older than any sender can hold (a year)."
+            f" {len(plan.bodies)} versions of the policy, {len(plan.id_changes)} recorded changes of the id,"
+            f" {len(plan.new_mx)} hosts in new_mx, {len(plan.host.get('agreeing', ()))} addresses of the"
+            " policy host. Nothing was changed. Remove versions that are older than any sender can hold (a"
+            " year), or ask about fewer hosts."
         )
     if request.approved_plan and request.approved_plan != plan.digest:
         raise PlanChangedError(
@@ -157,12 +160,23 @@ def _check_attestations(plan: Plan, now: datetime) -> None:
             if instant(change["at"]) < since
             for id in (change["old"], change["id"])  # noqa: A001 - the field's own name
         } - {""}
+        # An id that stood before and was replaced only afterwards stood on both sides.
+        stayed = [
+            change["old"]
+            for change in plan.id_changes
+            if instant(change["at"]) >= since and change["old"] in earlier
+        ]
         if since > now:
             problems.append(f"ids_changed_since says {plan.ids_changed_since}, which is to come")
         elif plan.record.old_id in earlier:
             problems.append(
                 f"ids_changed_since says {plan.ids_changed_since}, but the record's id {plan.record.old_id}"
                 " stood in it before"
+            )
+        elif stayed:
+            problems.append(
+                f"ids_changed_since says {plan.ids_changed_since}, but the id {stayed[0]}, which stood in the"
+                " record before, stood in it afterwards too"
             )
     if problems:
         raise InvalidRequestError(
@@ -185,24 +199,65 @@ def _refuse_long_exposure(plan: Plan, bounds: Bounds, limit: int) -> None:
         return
     longest = max(too_long or bounds.alive, key=lambda one: one.max_age)
     what = (
-        f"what was served {longest.served}, which nobody knows (longest_max_age or a history of versions"
-        f" would tell), taken to have a max_age of {days(longest.max_age)}"
+        f"what was served {longest.served}, which nobody knows and which is therefore taken to have a"
+        f" max_age of {days(longest.max_age)}"
         if longest.mode == "unknown"
-        else f"version {longest.label} of the policy (mode {longest.mode}), max_age {days(longest.max_age)}"
+        else f"{longest.named} of the policy (mode {longest.mode}), max_age {days(longest.max_age)}"
     )
     why = (
         f"more than the {days(limit)} that this stack accepts (MaxPolicyAgeSeconds)"
         if accepted is None
-        else f"and {plan.accept_exposure_until} is all that was accepted"
+        else f"longer than was accepted, which is until {plan.accept_exposure_until}"
     )
-    # A date stands for its first moment: the next one covers the bound, and a run that takes its time.
-    date = (last + timedelta(days=2)).date().isoformat()
     raise ExposureTooLongError(
         f"Senders may hold {what}: {why}. Without a record nothing tells them of a change, and they would"
-        f" enforce what they hold until {stamp(last)}. Nothing was changed. Use none-policy, which ends it"
-        " for senders that re-read the record as soon as the TTL is over; or accept the wait by"
-        f" accept_exposure_until: {date}."
+        f" enforce what they hold until {stamp(last)}. Nothing was changed. {_ways_out(plan, bounds, last)}"
     )
+
+
+def _ways_out(plan: Plan, bounds: Bounds, last: datetime) -> str:
+    """Name what to do instead of a deletion that is refused, the best first."""
+    ways = []
+    if any(one.mode == "unknown" for one in bounds.alive):
+        ways.append(
+            "if you know that no policy of this domain ever had a longer max_age than, say, a week, vouch for"
+            " it by longest_max_age: 604800"
+        )
+    if plan.policy.before_mode == Mode.NONE.value:
+        ways.append(f"the policy is none already: wait until {stamp(last)}, then delete the record")
+    elif plan.publishes or bounds.renewal.possible:
+        ways.append(
+            "use none-policy, which ends it for senders that re-read the record as soon as the TTL is over"
+        )
+    # A date stands for its first moment: the next one covers the bound, and a run that takes its time.
+    date = (last + timedelta(days=2)).date().isoformat()
+    ways.append(f"accept the wait by accept_exposure_until: {date}")
+    text = "; or ".join(ways)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _cautions(plan: Plan, bounds: Bounds) -> list[str]:
+    """Warn of what the dates of a deletion do not show by themselves."""
+    told = []
+    if plan.accept_exposure_until and bounds.every is None:
+        told.append(
+            f"accept_exposure_until ({plan.accept_exposure_until}) bounds senders that need the record. Those"
+            f" that renew over HTTPS alone have no date: {bounds.renewal.reason}."
+        )
+    if plan.deletes and plan.policy.before_mode == Mode.NONE.value and bounds.alive:
+        last = max(one.ends for one in bounds.alive)
+        told.append(
+            "The policy says none already. Senders that have not looked since would find it while the record"
+            f" stands; without it they keep what they hold until {stamp(last)}. Better wait until then."
+        )
+    if bounds.renewal.foreign:
+        rows = [row for row in plan.host["agreeing"] if row["mx"]]
+        named = f", which names {', '.join(rows[0]['mx'])}" if rows else ""
+        told.append(
+            f"{bounds.renewal.reason}{named}: S3 has no version of it. It counts as it is served, and what"
+            " that host has served before is not known."
+        )
+    return told
 
 
 def _stamp(moment: datetime | None) -> str:

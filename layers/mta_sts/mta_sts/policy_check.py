@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +19,14 @@ NO_IPV4 = "the policy host has no IPv4 address"
 
 _OK = 200
 _REDIRECTS = range(300, 400)
-_NO_POLICY = (403, 404)  # S3 answers 403 for a missing key to whoever may not list the bucket
+_FORBIDDEN = 403
+_NO_POLICY = (
+    _FORBIDDEN,
+    404,
+)  # S3 answers 403 for a missing key to whoever may not list the bucket
+_GONE = (404, 410)
+_MODE = re.compile(rb"(?im)^[ \t]*mode[ \t]*:")  # what a lenient sender may read as the mode
+_MOST_DOUBTS = 5
 _LABELS_SHOWN = 3
 _DIGEST_SHOWN = 12
 # Of a policy that S3 has no version of, which somebody else writes: evidence has a size limit.
@@ -124,51 +132,93 @@ def look(
     not_asked: Iterable[Mapping[str, str]],
     *,
     known: Mapping[str, str],
+    missing: bool,
     host: str,
     now: datetime,
     region: str,
 ) -> dict[str, Any]:
     """Say what each address serves, where nothing in particular is expected.
 
-    ``known`` maps the SHA-256 of bodies to their names. Returns what :func:`evaluate` does, always
+    ``known`` maps the SHA-256 of bodies to their names; ``missing`` says that there is no object, so
+    that a status 403, S3's for a missing key, tells of none. Returns what :func:`evaluate` does, always
     ready and without laggards; each agreeing entry has also ``mode`` (empty where no sender would read
     a policy, however lenient), ``max_age`` (seconds, None where it cannot be read) and, of a body that
-    is not known, ``mx``. An address that gave no answer says nothing of what it serves to others: it
-    counts as not asked.
+    is not known, ``mx``. ``doubts`` says in words where it is not known what senders get: an address
+    that gave no answer, or one that another sender may be answered otherwise.
     """
     agreeing: list[dict[str, Any]] = []
     unasked = [dict(entry) for entry in not_asked]
+    # Where there is IPv4, an IPv6 address that cannot be asked is listed and no more.
+    doubts = [
+        f"{entry['address'] or host} could not be asked ({entry['reason']})"
+        for entry in unasked
+        if _is_ipv4(entry["address"]) or not entry["address"]
+    ]
+    asked_ipv4 = False
     for answer in fetched:
+        asked_ipv4 = asked_ipv4 or _is_ipv4(answer.address)
         if answer.outcome in {"answered", "certificate"}:
-            agreeing.append(_entry(answer) | _served(answer, known))
+            agreeing.append(_look_entry(answer) | _served(answer, known))
+            doubt = _doubt(answer, missing=missing)
         else:
             unasked.append({"address": answer.address, "reason": answer.detail})
+            doubt = f"gave no answer ({answer.detail})" if _counts(answer) else ""
+        if doubt:
+            doubts.append(f"{answer.address} {doubt}")
+    if not asked_ipv4 and not agreeing:
+        doubts += [
+            f"{entry['address']} could not be asked ({entry['reason']})" for entry in unasked
+        ]
     return {
         "ready": True,
         "host": host,
         "agreeing": agreeing,
         "laggards": [],
         "not_asked": unasked,
+        "doubts": doubts[:_MOST_DOUBTS],
         "checked_at": stamp(now),
         "region": region,
     }
 
 
+def _look_entry(answer: Fetched) -> dict[str, Any]:
+    """Leave out what a long list of addresses has no room for."""
+    return _entry(answer) | {"cache_control": ""}
+
+
+def _doubt(answer: Fetched, *, missing: bool) -> str:
+    """Say why an answer does not tell what others are served; empty where it does."""
+    if answer.outcome == "certificate" or answer.status in _GONE:
+        return ""  # no sender accepts such a certificate (RFC 8461 section 3.3)
+    if answer.status == _FORBIDDEN and missing:
+        return ""
+    if answer.status != _OK:
+        return f"answered with status {answer.status}, which may be for us alone"
+    if answer.content_encoding:
+        return f"answered with the content encoding {answer.content_encoding}"
+    return ""
+
+
 def _served(answer: Fetched, known: Mapping[str, str]) -> dict[str, Any]:
-    none: dict[str, Any] = {"mode": "", "max_age": None, "mx": []}
+    nothing: dict[str, Any] = {"mode": "", "max_age": None, "mx": [], "found": _found(answer, ())}
     if answer.outcome != "answered" or answer.status != _OK:
-        return none | {"found": _found(answer, ())}
+        return nothing
     reading = read(answer.body)
-    if reading.mode is None:
-        return none | {"found": _found(answer, ())}
+    if reading.mode is None and not _MODE.search(answer.body):
+        return nothing
     mode = served_mode(reading)
     name = known.get(hashlib.sha256(answer.body).hexdigest(), "")
     return {
         "mode": mode,
         "max_age": reading.max_age,
-        "mx": [] if name else [one[:_LONGEST_MX] for one in reading.mx[:_MOST_MX]],
+        "mx": [] if name else _readable_mx(reading.mx),
         "found": f"{name or 'a policy that S3 has no version of'}, mode {mode}",
     }
+
+
+def _readable_mx(patterns: Sequence[str]) -> list[str]:
+    """Keep what evidence has room for; a pattern is left out whole, since a part may name another host."""
+    return [one for one in patterns if len(one) <= _LONGEST_MX and one.isascii()][:_MOST_MX]
 
 
 def describe(entry: Mapping[str, Any]) -> str:

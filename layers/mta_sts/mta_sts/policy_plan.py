@@ -146,15 +146,20 @@ def bodies(history: History, new_mx: Sequence[str] = ()) -> tuple[Mapping[str, A
                 else "",
                 "since": stamp(version.since),
                 "replaced_at": stamp(end) if end else None,
-                "refuses": refused(reading.mx, new_mx) if reading else list(new_mx),
+                # By their places in new_mx: a plan with many versions has no room for names.
+                "refuses": refused(reading.mx if reading else (), new_mx),
             }
         )
     return tuple(told)
 
 
-def refused(patterns: Sequence[str], hosts: Sequence[str]) -> list[str]:
-    """Name the hosts that none of a policy's mx patterns allows (RFC 8461 section 4.1)."""
-    return [host for host in hosts if not any(mx_matches(pattern, host) for pattern in patterns)]
+def refused(patterns: Sequence[str], hosts: Sequence[str]) -> list[int]:
+    """Give the places of the hosts that none of a policy's mx patterns allows (RFC 8461 section 4.1)."""
+    return [
+        place
+        for place, host in enumerate(hosts)
+        if not any(mx_matches(pattern, host) for pattern in patterns)
+    ]
 
 
 def common_mx(

@@ -1,5 +1,6 @@
 """Plans what becomes of the TXT set with the STS value; refuses what cannot be swapped as a whole."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,10 +10,12 @@ from mta_sts.domains import record_name
 from mta_sts.errors import RecordConflictError, ZoneNotDelegatedError
 from mta_sts.observed import Findings, RecordSet
 from mta_sts.plan import RecordChange
-from mta_sts.record import Record, RecordSyntaxError, is_sts, new_id, replacement
+from mta_sts.record import Record, RecordSyntaxError, new_id, replacement
 from mta_sts.record_check import readable
 from mta_sts.txt import TxtSyntaxError, quote, unquote
 
+# "v=STSv1 ;" and "V=stsv1", but not a longer word that begins so.
+_LIKE_STS = re.compile(rb"\s*v=stsv1\s*(?:;|$)", re.IGNORECASE)
 _MOST_SHOWN = 300  # characters of a TXT value in texts
 NEW_RECORD_TTL = 300  # seconds; only where no TXT set stands at the name
 
@@ -78,6 +81,7 @@ def plan_deletion(domain: str, found: Findings, warnings: list[str]) -> RecordCh
     name = record_name(domain)
     before = _plain_set(name, found)
     contents, marked = _sts_values(before)
+    ids: tuple[str, ...] = ()
     after = None
     if before and before.type == "TXT":
         kept = [value for place, value in enumerate(before.values) if place not in marked]
@@ -92,16 +96,20 @@ def plan_deletion(domain: str, found: Findings, warnings: list[str]) -> RecordCh
         )
     elif len(marked) > 1:
         old, old_id = _shown(contents, marked), ""
+        ids = tuple(filter(None, (_id(contents[place], name, "deleted", []) for place in marked)))
         warnings.append(
-            f"{name} has {len(marked)} STS values ({old}), which to senders is no policy (RFC 8461 section"
-            " 3.1). All of them are deleted."
+            f"{name} has {len(marked)} values that senders may take for the record ({old}). All of them are"
+            " deleted."
         )
     else:
         one = contents[marked[0]] if marked else None
         old = readable(one)[:_MOST_SHOWN] if one is not None else ""
         old_id = _id(one, name, "deleted", warnings)
     if not old:
-        warnings.append(f"There is no STS record at {name}: nothing has to be deleted.")
+        warnings.append(
+            f"There is no STS record at {name}: nothing has to be deleted. Dates count from this run; an"
+            " earlier date, of the run that deleted the record, still holds."
+        )
     return RecordChange(
         zone_id=found.zone.zone_id,
         zone=found.zone.name,
@@ -113,6 +121,7 @@ def plan_deletion(domain: str, found: Findings, warnings: list[str]) -> RecordCh
         old_id=old_id,
         new_id="",
         wait_seconds=_wait(before, found),
+        other_ids=ids,
     )
 
 
@@ -133,6 +142,13 @@ def _refuse_wildcards(name: str, found: Findings) -> None:
                 f" {found.zone.zone_id}, with {', '.join(values)}: MTA-STS would stay on, under another id."
                 f" Nothing was changed. Take the STS value out of {wildcard.name}, or use none-policy."
             )
+
+
+def has_sts(record_set: RecordSet | None) -> bool:
+    """Tell whether a set holds what some sender may take for the record; a CNAME may lead to one."""
+    return record_set is not None and (
+        record_set.type == "CNAME" or bool(_sts_values(record_set)[1])
+    )
 
 
 def _sts_values(before: RecordSet | None) -> tuple[list[bytes], list[int]]:
@@ -175,7 +191,7 @@ def _plain_set(name: str, found: Findings) -> RecordSet | None:
         kind = _routing(record_set)
         if kind:
             raise RecordConflictError(
-                f"{where} is {kind} {record_set['Type']} set: resolvers would not all get the same id."
+                f"{where} is {kind} {record_set['Type']} set: resolvers would not all get the same answer."
                 " Nothing was changed. Replace it by a simple set, then run again."
             )
     if not ours:
@@ -201,7 +217,7 @@ def _routing(record_set: Mapping[str, Any]) -> str:
 
 
 def _looks_like_sts(content: bytes) -> bool:
-    return is_sts(content) or content.strip().lower().startswith(b"v=stsv1")
+    return bool(_LIKE_STS.match(content))
 
 
 def content(value: str) -> bytes:

@@ -63,9 +63,9 @@ def survey(
     name, network = record_name(request.domain), settings.network
     zone = find_zone(name, zones, network)
     location = locate(request.domain, settings, ssm)
-    # Who leaves the policy alone purges nothing: the host may be somebody else's, behind another CDN.
-    if request.publishes or not location.distribution_id:
-        location = _with_distribution(location, policy_host(request.domain), cdn)
+    location = _with_distribution(
+        location, policy_host(request.domain), cdn, purges=request.publishes
+    )
     remembered = ledger.domain(request.domain)
     stored, history = _policy(request, store, location)
     found = Findings(
@@ -111,6 +111,7 @@ def _host(domain: str, found: Findings, network: Network, now: datetime) -> Mapp
         asked.fetched,
         asked.not_asked,
         known=known_bodies(found.stored, found.history),
+        missing=found.stored is None and not found.history.gap,
         host=policy_host(domain),
         now=now,
         region=network.region,
@@ -165,12 +166,16 @@ def _answered_ttl(name: str, zone: HostedZone, network: Network) -> int:
 
 
 def _remembered_ttl(remembered: Mapping[str, Any], now: datetime) -> int:
-    """Give what remains of the longest TTL that the record had when it was last seen."""
+    """Give what remains of the longest TTL that the record had when it was last seen.
+
+    All of it where no run has been confirmed since: some server may have answered until a moment ago.
+    """
     ends = [
         instant(seen["seen_at"]) + timedelta(seconds=seen["ttl"])
         for seen in remembered.get("ttls", ())
     ]
-    return max([0, *(ceil((end - now).total_seconds()) for end in ends)])
+    open_ttl = int(remembered.get("open_ttl", 0))
+    return max([open_ttl, *(ceil((end - now).total_seconds()) for end in ends)])
 
 
 def find_zone(name: str, zones: "Zones", network: Network) -> HostedZone:
@@ -213,12 +218,15 @@ def find_zone(name: str, zones: "Zones", network: Network) -> HostedZone:
     )
 
 
-def _with_distribution(location: Location, host: str, cdn: "Callable[[], Cdn]") -> Location:
+def _with_distribution(
+    location: Location, host: str, cdn: "Callable[[], Cdn]", *, purges: bool
+) -> Location:
     if location.distribution_id == "none":
         return replace(location, distribution_id="")
     if not location.distribution_id:
         return replace(location, distribution_id=cdn().find(host) or "")
-    if not cdn().serves(location.distribution_id, host):
+    # Who leaves the policy alone purges nothing: the host may be somebody else's, behind another CDN.
+    if purges and not cdn().serves(location.distribution_id, host):
         raise PolicyNotServedError(
             f"The distribution {location.distribution_id}, which the stack's settings name, does not have"
             f" {host} among its aliases: invalidating it would leave the caches in front of {host} as they"

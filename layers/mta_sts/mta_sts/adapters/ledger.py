@@ -35,18 +35,20 @@ class Claim:
 
     ``policy`` and ``record`` are as they were; ``worth_restoring`` says that the policy is not
     already ``none``, so that a second run does not save the first one's work over the original.
-    ``new_id`` is empty where the record goes, ``old_id`` where there is none.
+    ``ids`` are those to be remembered as used; ``new_id`` is empty where the record goes. ``old_record``
+    says that there is an STS record to be saved.
     """
 
     domain: str
     execution_arn: str
     started_at: str
     new_id: str
-    old_id: str
+    ids: tuple[str, ...]
     ttl: int | None
     policy: Mapping[str, Any] | None
     record: Mapping[str, Any] | None
     worth_restoring: bool
+    old_record: bool
     run: Mapping[str, Any]
 
 
@@ -83,6 +85,10 @@ class Ledger:
         # one of a policy that is worth it.
         saved = {"policy": claim.policy, "record": claim.record, "saved_at": stamp(now)}
         keep = "saved = :saved" if claim.worth_restoring else "saved = if_not_exists(saved, :saved)"
+        if claim.worth_restoring and not claim.old_record and item.get("saved"):
+            # A run before this one took the record away: what it saved of it stands.
+            keep = "saved.policy = :policy"
+            saved = {}
         # An answer may be kept for as long as its TTL said when it was given.
         ttls = [
             seen
@@ -96,10 +102,12 @@ class Ledger:
             ":dead": holder if dead else claim.execution_arn,
             ":now": stamp(now),
             ":id": claim.new_id,
-            ":saved": saved,
+            **({":saved": saved} if saved else {":policy": claim.policy}),
             ":ttls": ttls,
+            # Until a run is confirmed, some server may go on answering as before: see open_ttl below.
+            ":open": max(claim.ttl or 0, item.get("open_ttl", 0)),
         }
-        ids = {claim.new_id, claim.old_id} - {""}
+        ids = {claim.new_id, *claim.ids} - {""}
         if ids:  # a set cannot be empty
             values[":ids"] = ids
         try:
@@ -110,6 +118,7 @@ class Ledger:
                             "TableName": self._table,
                             "Key": _typed({"domain": claim.domain, "item": DOMAIN}),
                             "UpdateExpression": "SET holder = :me, held_since = :now, ttls = :ttls, "
+                            "open_ttl = :open, "
                             f"{keep}{' ADD ids :ids' if ids else ''}",
                             "ConditionExpression": "holder = :me OR ((attribute_not_exists(holder) OR"
                             " holder = :dead) AND (NOT contains(ids, :id)))",
@@ -157,7 +166,8 @@ class Ledger:
     ) -> None:
         """Write how a run ended and release its claim.
 
-        Done twice it does nothing new; a claim of another execution is left alone.
+        Done twice it does nothing new; a claim of another execution is left alone. A run that has an
+        ``id_change`` is confirmed: no server answers as before any more, so ``open_ttl`` goes.
         """
         self._set({"domain": domain, "item": run_key(started_at, execution_arn)}, run)
         fields = dict(domain_fields)
@@ -175,7 +185,8 @@ class Ledger:
             self._db.update_item(
                 TableName=self._table,
                 Key=_typed({"domain": domain, "item": DOMAIN}),
-                UpdateExpression=f"SET {', '.join(changes)} REMOVE holder, held_since",
+                UpdateExpression=f"SET {', '.join(changes)} REMOVE holder, held_since"
+                f"{', open_ttl' if id_change else ''}",
                 ConditionExpression="holder = :me",
                 ExpressionAttributeValues=_typed(
                     {f":{name}": value for name, value in fields.items()} | {":me": execution_arn}

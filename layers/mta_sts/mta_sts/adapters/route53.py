@@ -82,24 +82,27 @@ class Zones:
         )
 
     def swap(
-        self, zone_id: str, old: RecordSet | None, new: RecordSet | None, *, comment: str
+        self,
+        zone_id: str,
+        name: str,
+        old: RecordSet | None,
+        new: RecordSet | None,
+        *,
+        comment: str,
     ) -> str:
         """Replace exactly ``old`` by ``new`` (None: nothing) in one atomic batch; return the change id.
 
         DELETE must name the set exactly and CREATE fails where one exists, which makes the batch a
         compare-and-swap. Never UPSERT. Where ``new`` stands already, it is put in its own place: the
-        change that made it was made earlier, so it is everywhere when this one is. Where nothing is
-        wanted and nothing stands, nothing can be put: the change id is empty. Raises
-        ConcurrentChangeError where the set is neither; nothing was changed then.
+        change that made it was made earlier, so it is everywhere when this one is. Where nothing has to
+        change, or nothing is wanted and nothing stands, nothing can be put: the change id is empty.
+        Raises ConcurrentChangeError where the set is neither; nothing was changed then.
         """
-        some = new or old
-        if some is None:
-            return ""
         for pause in (*_PAUSES, None):
-            current = self.record_set(zone_id, some.name)
+            current = self.record_set(zone_id, name)
             if not _same(current, old) and not _same(current, new):
-                raise _lost(zone_id, some.name, old, current)
-            if current is None and new is None:
+                raise _lost(zone_id, name, old, current)
+            if _same(old, new) or (current is None and new is None):
                 return ""
             try:
                 return self._change(zone_id, current, new, comment)
@@ -113,7 +116,7 @@ class Zones:
                     raise  # still busy: the workflow tries again, for longer
                 if pause is None:
                     raise RecordConflictError(
-                        f"Route 53 refuses to change {some.name} in zone {zone_id}: {error}. The set is as"
+                        f"Route 53 refuses to change {name} in zone {zone_id}: {error}. The set is as"
                         " it was. Look whether it is protected."
                     ) from error
                 self._sleep(pause)
