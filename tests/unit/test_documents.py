@@ -5,6 +5,7 @@ the row is about.
 """
 
 import ast
+import hashlib
 import importlib
 import json
 import re
@@ -20,7 +21,7 @@ from mta_sts import errors, messages, policy, request
 from mta_sts.exposure import Confidence
 from mta_sts.instants import instant, stamp
 from mta_sts.outcome import succeeded
-from tests.unit.plans import NONE, NOW, findings, plan, stored
+from tests.unit.plans import ENFORCE, NONE, NOW, findings, plan, stored
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
@@ -225,6 +226,7 @@ def test_output_table_is_the_outcome() -> None:
         "reason",
         "confidence",
         "choices",
+        "overlap",
     }
     assert set(given["id"]) == set(codes(rows["id"]))
     assert set(given["evidence"]) <= set(codes(rows["evidence"]))
@@ -242,18 +244,21 @@ def test_notice_shown_is_what_the_product_writes() -> None:
 
 
 BEGIN = datetime(2026, 11, 24, 4, tzinfo=UTC)  # a Tuesday
+SERVED = hashlib.sha256(ENFORCE).hexdigest()
 SERVING = {
     "agreeing": [
-        {"address": "192.0.2.1", "mode": "enforce", "max_age": 604800, "sha256": "", "mx": []}
+        {"address": "192.0.2.1", "mode": "enforce", "max_age": 604800, "sha256": SERVED, "mx": []}
     ],
     "not_asked": [],
+    "doubts": [],
+    "checked_at": "2026-11-24T04:00:00Z",
 }
 
 
 def when(stamp: str | None) -> str:
     """A moment as the table of methods writes it."""
     if stamp is None:
-        return "never"
+        return "no date"
     days, rest = divmod(instant(stamp) - BEGIN, timedelta(days=1))
     assert (days, rest) in {(0, timedelta(hours=1)), (7, timedelta(hours=1))}, stamp
     return "Tuesday 05:00" + (", a week later" if days else "")
@@ -278,13 +283,12 @@ def test_times_of_the_methods_are_what_the_product_computes(
     }
     assert planned.record.wait_seconds == 3600
     assert rows["confirmed, at the earliest"] == "Tuesday 05:00"
-    assert rows["senders that follow RFC 8461 lose no mail by it"] == when(
-        told["conforming_off_at"]
-    )
-    needing = told["all_off_at"] or told["conforming_off_at"]
-    assert rows["senders that ignore the `id` have let go"] == when(needing)
+    rereading = told["conforming_off_at"] or told["needing_record_off_at"]
+    assert rows["senders that re-read the record lose no mail by it"] == when(rereading)
+    needing = rows["all senders that need the record have let go"]
+    assert needing == when(told["needing_record_off_at"])
     renewing = rows["senders that renew over HTTPS alone have let go"]
-    assert renewing.partition(", while")[0] == when(told["all_off_at"])
+    assert renewing.partition(": a week after")[0] == when(told["all_off_at"])
     free = rows["MX may change freely"]
     without = told["mx"]["without_overlap_from"]
     assert free.startswith("no date") if without is None else free == when(without)
