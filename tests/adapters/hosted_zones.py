@@ -47,7 +47,8 @@ def txt(name: str, *values: str, ttl: int = 60) -> RecordSet:
 
 
 def swap(zones: Zones, zone_id: str, old: RecordSet | None, new: RecordSet | None) -> str:
-    return zones.swap(zone_id, old, new, comment="test")
+    name = (old or new or RecordSet("", 0, ())).name
+    return zones.swap(zone_id, name, old, new, comment="test")
 
 
 def put(lab: Lab, zone_id: str, name: str, kind: str = "A", *values: str, ttl: int = 60) -> None:

@@ -138,9 +138,10 @@ def nobody() -> Cdn:
     pytest.fail("CloudFront was asked")
 
 
-def settled(asked: Callable[[], Cdn], distribution_id: str) -> str:
+def settled(asked: Callable[[], Cdn], distribution_id: str, *, purges: bool = True) -> str:
     """Return the distribution of the plan where the settings say this one."""
-    return with_distribution(Location("b", "k", distribution_id), HOST, asked).distribution_id
+    location = Location("b", "k", distribution_id)
+    return with_distribution(location, HOST, asked, purges=purges).distribution_id
 
 
 def test_none_means_that_nobody_is_asked() -> None:
@@ -154,6 +155,11 @@ def test_a_named_distribution_has_to_have_the_alias(cloudfront: Stubbed) -> None
     with pytest.raises(PolicyNotServedError, match=f"E1, which .* does not have {HOST}") as caught:
         settled(lambda: cloudfront.cdn, "E1")
     assert "Nothing was changed. Correct DistributionId" in str(caught.value)
+
+
+def test_who_purges_nothing_may_have_a_host_that_is_not_the_distributions() -> None:
+    assert settled(nobody, "E1", purges=False) == "E1"
+    assert settled(nobody, "none", purges=False) == ""
 
 
 def test_without_a_word_the_alias_decides(cloudfront: Stubbed) -> None:

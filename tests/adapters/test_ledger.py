@@ -1,7 +1,6 @@
 """The ledger, against a real table: one run at a time, no id twice, nothing saved over."""
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,60 +12,13 @@ from botocore.stub import Stubber
 from local.lab import Lab
 from mta_sts.adapters.ledger import (
     LONGEST_FUNCTION_SECONDS,
-    Claim,
     Ledger,
     recent_changes,
     run_key,
 )
 from mta_sts.errors import ConcurrentChangeError, DomainBusyError, TransientError
 from mta_sts.instants import stamp
-
-NOW = datetime(2026, 11, 24, 4, 5, 6, tzinfo=UTC)
-ME, OTHER = (
-    "arn:aws:states:eu-west-1:1:execution:m:me",
-    "arn:aws:states:eu-west-1:1:execution:m:other",
-)
-
-
-class FakeExecutions:
-    """Step Functions' memory of executions: when each ended, None while it runs."""
-
-    def __init__(self, **ended: datetime | None) -> None:
-        self._ended = ended
-
-    def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803 - boto3's spelling
-        name = executionArn.rpartition(":")[2]
-        if name not in self._ended:
-            raise ClientError({"Error": {"Code": "ExecutionDoesNotExist"}}, "DescribeExecution")
-        ended = self._ended[name]
-        return {"status": "SUCCEEDED", "stopDate": ended} if ended else {"status": "RUNNING"}
-
-
-def ledger(lab: Lab, **ended: datetime | None) -> Ledger:
-    table = lab.stack_outputs["LedgerTableName"]
-    return Ledger(lab.client("dynamodb"), table, cast("Any", FakeExecutions(**ended)))
-
-
-def claim(domain: str, arn: str = ME, **more: Any) -> Claim:
-    made = Claim(
-        domain=domain,
-        execution_arn=arn,
-        started_at=stamp(NOW),
-        new_id="new1",
-        old_id="old1",
-        ttl=3600,
-        policy={"body": b"\x00\xffpolicy", "sha256": "aa"},
-        record={"ttl": 3600, "values": ['"v=STSv1; id=old1;"']},
-        worth_restoring=True,
-        run={"method": "none-policy", "ticket": "CHG-1"},
-    )
-    return replace(made, **more)
-
-
-def end(book: Ledger, domain: str, arn: str = ME, **more: Any) -> None:
-    book.finish(
-        domain, arn, stamp(NOW), run={"status": "failed"}, domain_fields={"phase": "x"}, **more
-    )
+from tests.adapters.ledgers import ME, NOW, OTHER, change, claim, end, hold, ledger
 
 
 def test_a_claim_saves_everything_and_can_be_repeated(lab: Lab) -> None:
@@ -179,48 +131,14 @@ def test_a_ttl_is_remembered_for_its_own_length(lab: Lab) -> None:
 
 def test_a_record_that_was_not_there_has_no_ttl_to_remember(lab: Lab) -> None:
     book = ledger(lab)
-    book.claim(claim("l8.example", ttl=None, record=None, old_id=""), NOW)
+    book.claim(claim("l8.example", ttl=None, record=None, ids=()), NOW)
     assert book.domain("l8.example")["ttls"] == []
     assert book.domain("l8.example")["ids"] == {"new1"}
-
-
-def test_a_claim_may_have_no_id_at_all(lab: Lab) -> None:
-    """Where nothing stands and nothing is made; a set of ids must not be empty."""
-    book = ledger(lab)
-    nothing = claim("l16.example", new_id="", old_id="", ttl=None, record=None)
-    book.claim(nothing, NOW)
-    book.claim(nothing, NOW)  # a retry after the effect
-    assert "ids" not in book.domain("l16.example")
-    assert book.domain("l16.example")["holder"] == ME
-    end(book, "l16.example")
-    book.claim(claim("l16.example", OTHER), NOW)
-    assert book.domain("l16.example")["ids"] == {"new1", "old1"}
-
-
-def test_a_claim_without_a_new_id_is_refused_by_none_that_was_used(lab: Lab) -> None:
-    book = ledger(lab)
-    for number in range(3):
-        book.claim(claim("l17.example", new_id="", old_id=f"old{number}"), NOW)
-        end(book, "l17.example")
-    assert book.domain("l17.example")["ids"] == {"old0", "old1", "old2"}
-    with pytest.raises(ConcurrentChangeError, match="old2"):
-        book.claim(claim("l17.example", new_id="old2"), NOW)
-
-
-def test_a_deletion_is_kept_away_by_another_run_too(lab: Lab) -> None:
-    book = ledger(lab, me=None)
-    book.claim(claim("l18.example", new_id=""), NOW)
-    with pytest.raises(DomainBusyError, match=ME):
-        book.claim(claim("l18.example", OTHER, new_id="", old_id=""), NOW)
 
 
 # --- id changes: kept as long as some policy from before one may live, and each one once
 
 YEAR_AND_WEEK = timedelta(seconds=31557600, days=7)
-
-
-def change(identity: str, gone_at: datetime) -> dict[str, str]:
-    return {"id": identity, "at": stamp(gone_at), "gone_at": stamp(gone_at)}
 
 
 def test_id_changes_are_kept_for_a_year_and_a_week(lab: Lab) -> None:
@@ -253,46 +171,6 @@ def test_an_id_change_that_is_recorded_again_replaces_itself(lab: Lab) -> None:
         # What a run that died after this write would have left: its claim.
         hold(lab, "l10.example", ME)
     assert book.domain("l10.example")["id_changes"] == [again]
-
-
-def deleted(at: datetime, old: str) -> dict[str, str | None]:
-    """What a deletion is remembered by: no id stands there any more."""
-    gone_at = stamp(at + timedelta(hours=1))
-    return {"id": "", "old": old, "at": stamp(at), "gone_at": gone_at, "published_at": None}
-
-
-def test_two_deletions_are_both_kept(lab: Lab) -> None:
-    """Neither has an id by which it could be told from the other."""
-    book = ledger(lab)
-    made = deleted(NOW, "old1"), deleted(NOW + timedelta(days=1), "old2")
-    for number, one in enumerate(made):
-        book.claim(claim("l14.example", new_id="", old_id=f"old{number + 1}"), NOW)
-        end(book, "l14.example", id_change=one)
-        hold(lab, "l14.example", ME)
-        end(book, "l14.example", id_change=one)  # a retry that finds the claim still there
-    item = book.domain("l14.example")
-    assert item["id_changes"] == list(made)
-    assert item["ids"] == {"old1", "old2"}
-
-
-def test_a_change_of_the_id_after_a_deletion_is_kept_beside_it(lab: Lab) -> None:
-    book = ledger(lab)
-    gone, anew = deleted(NOW, "old1"), change("new2", NOW + timedelta(days=1))
-    book.claim(claim("l15.example", new_id=""), NOW)
-    end(book, "l15.example", id_change=gone)
-    book.claim(claim("l15.example", new_id="new2", old_id=""), NOW)
-    end(book, "l15.example", id_change=anew)
-    assert book.domain("l15.example")["id_changes"] == [gone, anew]
-
-
-def hold(lab: Lab, domain: str, arn: str) -> None:
-    """Give the domain back to an execution, as though it had not been released."""
-    lab.client("dynamodb").update_item(
-        TableName=lab.stack_outputs["LedgerTableName"],
-        Key={"domain": {"S": domain}, "item": {"S": "domain"}},
-        UpdateExpression="SET holder = :me, held_since = :now",
-        ExpressionAttributeValues={":me": {"S": arn}, ":now": {"S": stamp(NOW)}},
-    )
 
 
 # --- DynamoDB being busy is neither a lost claim nor an id used twice

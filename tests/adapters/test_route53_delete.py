@@ -61,8 +61,28 @@ def test_deleting_twice_is_as_good_as_once_and_has_no_number_to_ask_for(
     put(lab, zone_id, old.name, old.type, *old.values)
     assert swap(zones, zone_id, old, None)
     assert swap(zones, zone_id, old, None) == ""
-    assert swap(zones, zone_id, None, None) == ""
     assert everything(lab, zone_id) == set()
+
+
+def nobody_changes() -> None:
+    raise AssertionError("a change was sent")
+
+
+@pytest.mark.parametrize("values", [(), ("a neighbour", "another")])
+def test_where_nothing_has_to_change_nothing_is_sent(lab: Lab, values: tuple[str, ...]) -> None:
+    """There is no STS value to delete; neighbours are not put in their own place."""
+    domain = f"d10-{len(values)}.example"
+    zone_id, client = zone(lab, domain), lab.client("route53")
+    same = txt(domain, *values) if values else None
+    if same:
+        swap(Zones(client), zone_id, None, same)
+    watched = Zones(interfered(client, nobody_changes))
+    assert watched.swap(zone_id, f"_mta-sts.{domain}", same, same, comment="c") == ""
+    # Somebody made a record after the plan: to say that there is none would be wrong.
+    came = txt(domain, *values, "v=STSv1; id=somebody;")
+    swap(Zones(client), zone_id, same, came)
+    with pytest.raises(ConcurrentChangeError, match="id=somebody"):
+        watched.swap(zone_id, f"_mta-sts.{domain}", same, same, comment="c")
 
 
 def test_a_retry_after_the_effect_beside_neighbours_has_a_number(lab: Lab) -> None:

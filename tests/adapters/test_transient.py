@@ -191,7 +191,7 @@ def test_a_zone_that_others_keep_changing_is_tried_again_by_the_workflow() -> No
         stub.add_client_error("change_resource_record_sets", "PriorRequestNotComplete")
     new = RecordSet("_mta-sts.a.example", 300, ('"v=STSv1; id=1;"',))
     with pytest.raises(ClientError, match="PriorRequestNotComplete") as caught:
-        Zones(client, sleep=pauses.append).swap("Z1", None, new, comment="c")
+        Zones(client, sleep=pauses.append).swap("Z1", new.name, None, new, comment="c")
     stub.assert_no_pending_responses()
     assert type(raised_by_a_handler(raising(caught.value))) is TransientError
     # Its own patience ends well before the time that a function has.
