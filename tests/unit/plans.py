@@ -111,9 +111,11 @@ NOT_FOUND = answered(b"<Error/>", status=404)
 SILENT = Fetched(ADDRESS, "no answer", detail="timed out")
 
 
-def looked(*fetched: Fetched, not_asked: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
+def looked(
+    *fetched: Fetched, not_asked: Sequence[Mapping[str, str]] = (), missing: bool = False
+) -> dict[str, Any]:
     """A look at the policy host."""
-    return look(fetched, not_asked, known={}, host=HOST, now=NOW, region="x")
+    return look(fetched, not_asked, known={}, missing=missing, host=HOST, now=NOW, region="x")
 
 
 def deletion(found: Findings | None = None, *fetched: Fetched, **asked: Any) -> Plan:

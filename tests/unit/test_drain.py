@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import mta_sts.drain
-from mta_sts.drain import Body, BodyMode, Drain, IdChange, drain, end_served
+from mta_sts.drain import FOREIGN, Body, BodyMode, Drain, IdChange, drain, end_served
 from mta_sts.policy import MAX_AGE_LIMIT
 
 YEAR = timedelta(seconds=MAX_AGE_LIMIT)
@@ -51,8 +51,8 @@ def before(mode: BodyMode, max_age: int | None, purged_at: datetime | None = Non
 
 WEEKS_OFF = datetime(2026, 12, 1, 5, 4, 0, tzinfo=UTC)
 YEARS_OFF = datetime(2027, 11, 24, 11, 4, 0, tzinfo=UTC)
-# Ids changed since 2026-02-01, and the ids of before could be read for a day more.
-ATTESTED = IdChange(datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC))
+# Ids changed since 2026-02-01, and the ids of before could be read for a week more.
+ATTESTED = IdChange(datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 8, tzinfo=UTC))
 TESTED = Body(
     "v0",
     "testing",
@@ -74,7 +74,8 @@ def test_the_first_worked_example() -> None:
     assert (exposure.label, exposure.mode, exposure.max_age) == ("v1", "enforce", 604_800)
     assert (exposure.cached_until, exposure.id_until) == (PURGED, GONE)
     assert (exposure.ends, exposure.rfc_ends) == (result.all_off_at, result.rfc_off_at)
-    assert exposure.served == "as version v1"
+    assert (exposure.served, exposure.named) == ("as version v1", "version v1")
+    assert not exposure.renewed
 
 
 EXAMPLES: list[tuple[str, Drain, datetime, datetime, datetime]] = [
@@ -95,8 +96,8 @@ EXAMPLES: list[tuple[str, Drain, datetime, datetime, datetime]] = [
     (
         "ids that were changed bound it too",
         drained(ACTIVE, history_known_since=FIRST, id_changes=[ATTESTED]),
-        datetime(2027, 2, 2, 6, 0, 0, tzinfo=UTC),
-        datetime(2027, 2, 2, 6, 0, 0, tzinfo=UTC),
+        datetime(2027, 2, 8, 6, 0, 0, tzinfo=UTC),
+        datetime(2027, 2, 8, 6, 0, 0, tzinfo=UTC),
         WEEKS_OFF,
     ),
     (
@@ -144,6 +145,42 @@ def test_an_unknown_part_stands_for_what_was_served_before() -> None:
     assert longest.blocks, "what is unknown may have been enforced"
     assert [one.label for one in result.exposures] == ["before the known history", "v1"]
     assert longest.served == longest.label
+
+
+def test_a_purge_ends_the_caching_of_what_is_unknown_too() -> None:
+    """A change of the id that came while a cache was stale ends nothing of it."""
+    changed = IdChange(FIRST + HOUR, FIRST + 2 * HOUR)
+    unknown: list[datetime] = []
+
+    def purged_after(replaced_at: datetime) -> datetime:
+        unknown.append(replaced_at)
+        return FIRST + timedelta(minutes=59)
+
+    result = drain(
+        [ACTIVE],
+        id_changes=[changed],
+        record_gone_at=GONE,
+        cache_seconds=7200,
+        now=GONE,
+        history_known_since=FIRST,
+        purged_after=purged_after,
+    )
+    assert unknown == [FIRST]
+    assert result.all_off_at == changed.gone_at + YEAR
+    waited = drained(ACTIVE, id_changes=[changed], cache_seconds=7200, history_known_since=FIRST)
+    assert waited.all_off_at == GONE + YEAR
+
+
+def test_what_can_be_renewed_is_told_and_changes_no_date() -> None:
+    renewed = drained(replace(ACTIVE, renewed=True))
+    assert [one.renewed for one in renewed.exposures] == [True]
+    assert renewed.all_off_at == drained(ACTIVE).all_off_at
+
+
+def test_a_policy_that_is_no_version_is_named_by_where_it_was_served() -> None:
+    label = f"{FOREIGN}at 192.0.2.1"
+    (exposure,) = drained(replace(ACTIVE, label=label)).exposures
+    assert (exposure.named, exposure.served) == ("the policy served at 192.0.2.1", "at 192.0.2.1")
 
 
 def test_a_delete_marker_ends_a_body_as_a_version_does_and_serves_none() -> None:
