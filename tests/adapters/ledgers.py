@@ -33,7 +33,7 @@ class FakeExecutions:
 
 def ledger(lab: Lab, **ended: datetime | None) -> Ledger:
     table = lab.stack_outputs["LedgerTableName"]
-    return Ledger(lab.client("dynamodb"), table, cast("Any", FakeExecutions(**ended)))
+    return Ledger(lab.client("dynamodb"), table, lambda: cast("Any", FakeExecutions(**ended)))
 
 
 def claim(domain: str, arn: str = ME, **more: Any) -> Claim:

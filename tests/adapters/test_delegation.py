@@ -176,7 +176,7 @@ class TestTtls:
         resolver = _delegated("ns1.example.net", hosts="ns1.example.net. 60 A 127.41.11.1\n")
         scripts = {"127.41.11.1": zone(_soa(ttl, minimum)), "127.41.11.9": resolver}
         with Servers(scripts) as servers:
-            found = negative_ttl("example.com", _network(servers, "127.41.11.9"))
+            found = _negative_ttl(_network(servers, "127.41.11.9"))
             assert not servers["127.41.11.1"].seen[0].recursive
         assert found == lives
 
@@ -191,7 +191,7 @@ class TestTtls:
             "127.41.12.9": _delegated(*names, hosts=hosts),
         }
         with Servers(scripts) as servers:
-            assert negative_ttl("example.com", _network(servers, "127.41.12.9")) == 70
+            assert _negative_ttl(_network(servers, "127.41.12.9")) == 70
 
     def test_no_authority_that_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         hosts = "ns1.example.net. 60 A 127.41.13.1\nns1.example.net. 60 AAAA ::1\n"
@@ -201,7 +201,7 @@ class TestTtls:
         }
         monkeypatch.setattr(delegation_module, "has_route", lambda address: ":" not in address)
         with Servers(scripts) as servers, pytest.raises(DnsUnreachableError) as caught:
-            negative_ttl("example.com", _network(servers, "127.41.13.9"))
+            _negative_ttl(_network(servers, "127.41.13.9"))
         assert str(caught.value) == (
             "no authoritative server of example.com could tell how long a negative answer lives: "
             f"127.41.13.1:{servers.port}: answered REFUSED. Look at these servers."
@@ -212,4 +212,8 @@ class TestTtls:
             Servers({"127.41.14.9": zone(SOA)}) as servers,
             pytest.raises(DnsUnreachableError, match="none is known by address"),
         ):
-            negative_ttl("example.com", _network(servers, "127.41.14.9"))
+            _negative_ttl(_network(servers, "127.41.14.9"))
+
+
+def _negative_ttl(network: Network) -> int:
+    return negative_ttl("example.com", delegation("example.com", network), network)

@@ -229,7 +229,7 @@ def test_an_execution_that_step_functions_is_too_busy_to_show_is_not_called_aliv
 
     ledger(lab).claim(claim("l13.example"), NOW)
     table = lab.stack_outputs["LedgerTableName"]
-    book = Ledger(lab.client("dynamodb"), table, cast("Any", Busy()))
+    book = Ledger(lab.client("dynamodb"), table, lambda: cast("Any", Busy()))
     with pytest.raises(ClientError, match="Throttling"):
         book.claim(claim("l13.example", OTHER, new_id="new2"), NOW)
     assert book.domain("l13.example")["holder"] == ME

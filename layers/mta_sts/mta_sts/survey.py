@@ -7,7 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from mta_sts.adapters.delegation import addresses_of, delegation, negative_ttl
-from mta_sts.adapters.dns import REFERRAL, ask_everywhere
+from mta_sts.adapters.dns import REFERRAL, NameServer, ask_everywhere
 from mta_sts.adapters.ledger import recent_changes
 from mta_sts.adapters.locations import locate
 from mta_sts.adapters.policy_host import ask_policy_host
@@ -61,7 +61,7 @@ def survey(
     PolicyNotServedError or DnsUnreachableError.
     """
     name, network = record_name(request.domain), settings.network
-    zone = find_zone(name, zones, network)
+    zone, servers = find_zone(name, zones, network)
     location = locate(request.domain, settings, ssm)
     location = _with_distribution(
         location, policy_host(request.domain), cdn, purges=request.publishes
@@ -74,8 +74,10 @@ def survey(
         history=history,
         zone=zone,
         record_sets=zones.record_sets(zone.zone_id, name),
-        negative_ttl=negative_ttl(zone.name, network),
-        longest_ttl=max(_answered_ttl(name, zone, network), _remembered_ttl(remembered, now)),
+        negative_ttl=negative_ttl(zone.name, servers, network),
+        longest_ttl=max(
+            _answered_ttl(name, zone, servers, network), _remembered_ttl(remembered, now)
+        ),
         used_ids=frozenset(remembered.get("ids", ())),
         id_changes=tuple(recent_changes(remembered.get("id_changes", ()), now)),
     )
@@ -148,12 +150,14 @@ def _answered(target: str, network: Network) -> tuple[bytes, ...]:
     return tuple(value for answer in answers for value in answer.values)
 
 
-def _answered_ttl(name: str, zone: HostedZone, network: Network) -> int:
+def _answered_ttl(
+    name: str, zone: HostedZone, servers: tuple[NameServer, ...], network: Network
+) -> int:
     """Ask everybody for the record as it is: the longest TTL that anybody was given, by a wildcard too.
 
     Raises ZoneNotDelegatedError where the zone's own servers refer to others for this name.
     """
-    asked = ask_everywhere(name, delegation(zone.name, network), network, rounds=1)
+    asked = ask_everywhere(name, servers, network, rounds=1)
     own = [answer for answer in asked.answers if answer.kind == "authority"]
     refer = [answer for answer in own if answer.detail == REFERRAL]
     if refer and not any(answer.outcome in ("present", "absent") for answer in own):
@@ -178,8 +182,10 @@ def _remembered_ttl(remembered: Mapping[str, Any], now: datetime) -> int:
     return max([open_ttl, *(ceil((end - now).total_seconds()) for end in ends)])
 
 
-def find_zone(name: str, zones: "Zones", network: Network) -> HostedZone:
-    """Find the public hosted zone with the longest name that is really delegated to.
+def find_zone(
+    name: str, zones: "Zones", network: Network
+) -> tuple[HostedZone, tuple[NameServer, ...]]:
+    """Find the public hosted zone with the longest name that is really delegated to, and its servers.
 
     Compared by address, since name servers can have vanity names.
     """
@@ -194,7 +200,7 @@ def find_zone(name: str, zones: "Zones", network: Network) -> HostedZone:
         delegated = delegation(zone.name, network)
         # Where the names are the same, so are the addresses: nothing more to ask.
         if delegated and {server.name for server in delegated} <= set(zone.name_servers):
-            return zone
+            return zone, delegated
         own = addresses_of(zone.name_servers, network)
         if not own.ipv4 + own.ipv6 and own.problems:
             raise DnsUnreachableError(
@@ -204,7 +210,7 @@ def find_zone(name: str, zones: "Zones", network: Network) -> HostedZone:
             )
         found = {address for server in delegated for address in server.addresses}
         if found and found <= {*own.ipv4, *own.ipv6}:
-            return zone
+            return zone, delegated
         seen = ", ".join(f"{s.name} ({', '.join(s.addresses) or 'no address'})" for s in delegated)
         misses.append(
             f"zone {zone.name} ({zone.zone_id}) has the name servers {', '.join(zone.name_servers)}"

@@ -72,7 +72,8 @@ def ledger() -> "Ledger":
     """Give access to the ledger."""
     from mta_sts.adapters.ledger import Ledger
 
-    return Ledger(_client("dynamodb"), ledger_table(), _client("stepfunctions"))
+    # Only a claim that is held by somebody else asks for executions.
+    return Ledger(_client("dynamodb"), ledger_table(), lambda: _client("stepfunctions"))
 
 
 @lru_cache

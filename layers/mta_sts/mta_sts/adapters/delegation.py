@@ -69,13 +69,19 @@ def addresses_of(
     return asyncio.run(_addresses_of(tuple(hosts), network, timeout))
 
 
-def negative_ttl(zone: str, network: Network, *, timeout: float = TIMEOUT_SECONDS) -> int:
+def negative_ttl(
+    zone: str,
+    servers: tuple[NameServer, ...],
+    network: Network,
+    *,
+    timeout: float = TIMEOUT_SECONDS,
+) -> int:
     """Give the seconds for which resolvers may keep "there is no such record" in ZONE.
 
     That is the smaller of the SOA's TTL and its minimum field (RFC 2308 section 5), the largest of
-    what the authoritative servers say. Raises DnsUnreachableError when none of them can be asked.
+    what its SERVERS say. Raises DnsUnreachableError when none of them can be asked.
     """
-    return asyncio.run(_negative_ttl(zone, network, timeout))
+    return asyncio.run(_negative_ttl(zone, servers, network, timeout))
 
 
 async def _delegation(zone: str, network: Network, seconds: float) -> tuple[NameServer, ...]:
@@ -118,8 +124,9 @@ async def _addresses_of(hosts: tuple[str, ...], network: Network, seconds: float
     )
 
 
-async def _negative_ttl(zone: str, network: Network, seconds: float) -> int:
-    servers = await _delegation(zone, network, seconds)
+async def _negative_ttl(
+    zone: str, servers: tuple[NameServer, ...], network: Network, seconds: float
+) -> int:
     endpoints = [
         Endpoint(address, network.dns_port)
         for server in servers

@@ -4,7 +4,7 @@ A domain's item holds the claim (``holder``, ``held_since``), ``phase``, every i
 policy and record, and the moments from which exposure is computed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -56,7 +56,10 @@ class Ledger:
     """Reads and writes the ledger by conditional writes only."""
 
     def __init__(
-        self, client: "DynamoDBClient", table: str, executions: "SFNClient | None" = None
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        executions: "Callable[[], SFNClient] | None" = None,
     ) -> None:
         self._db = client
         self._table = table
@@ -226,7 +229,7 @@ class Ledger:
         if self._executions is None:
             return False
         try:
-            found = self._executions.describe_execution(executionArn=execution_arn)
+            found = self._executions().describe_execution(executionArn=execution_arn)
         except ClientError as error:
             if is_busy(error):
                 raise
