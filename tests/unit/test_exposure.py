@@ -25,6 +25,7 @@ from tests.unit.plans import (
     answered,
     deletion,
     findings,
+    forever,
     history,
     looked,
     plan,
@@ -101,6 +102,16 @@ def test_cloudfront_may_keep_it_until_a_purge_or_until_the_record_is_gone() -> N
         assert of(left(deletion(replace(found, id_changes=(row,)))), "v1").cached_until == until
 
 
+def test_cloudfront_may_keep_what_nobody_knows_as_well() -> None:
+    location = Location(HOST, ".well-known/mta-sts.txt", "E1")
+    young = findings(history=history((9, ENFORCE), known=False), location=location)
+    assert of(left(forever(young)), "before the known history").cached_until == GONE
+    at = stamp(NOW - timedelta(days=8))
+    purged = recorded(8, distribution_id="E1", published_at=at, fresh_at=at)
+    made = forever(replace(young, id_changes=(purged,)))
+    assert of(left(made), "before the known history").cached_until == NOW - timedelta(days=8)
+
+
 def test_a_stale_mirror_that_was_seen_makes_an_old_policy_young_again() -> None:
     """Whether the plan's look saw it, the check before the first write, or the last one."""
     found = findings(
@@ -134,39 +145,65 @@ FOREIGN = policy("enforce", "mx.elsewhere.example", max_age=2 * WEEK)
 FOREIGN_TESTING = policy("testing", "mx.elsewhere.example", max_age=2 * WEEK)
 
 
+SERVED = f"the policy served at {ADDRESS}"
+BEFORE = "before the known history"
+
+
 def test_a_foreign_policy_counts_by_what_it_says() -> None:
-    made = deletion(findings(), answered(FOREIGN), max_policy_age_seconds=2 * WEEK)
-    one = of(left(made), f"served at {ADDRESS}")
+    one = of(left(forever(findings(), answered(FOREIGN))), SERVED)
     assert (one.mode, one.max_age, one.ends) == ("enforce", 2 * WEEK, GONE + 2 * A_WEEK)
-    tested = deletion(findings(), answered(FOREIGN_TESTING))
-    assert not of(left(tested), f"served at {ADDRESS}").blocks
-    none = left(deletion(findings(), answered(policy("none"))))
-    assert [one.label for one in none.exposures] == ["v1"]
+    assert not of(left(forever(findings(), answered(FOREIGN_TESTING))), SERVED).blocks
+
+
+@pytest.mark.parametrize("body", [FOREIGN, FOREIGN_TESTING, policy("none")])
+def test_what_a_foreign_host_has_served_before_is_not_known(body: bytes) -> None:
+    """The object's history is that of another host; nor does a purge of now tell of then."""
+    result = left(forever(findings(), answered(body)))
+    assert result.history_unknown
+    assert of(result, BEFORE).ends == GONE + YEAR
+    assert not left(forever()).history_unknown
 
 
 def test_one_that_is_served_everywhere_counts_once() -> None:
     both = (answered(FOREIGN), answered(FOREIGN, "192.0.2.2"))
-    made = deletion(findings(), *both, max_policy_age_seconds=2 * WEEK)
-    assert len(left(made, looked(*both)).exposures) == 2  # with v1
+    result = left(forever(findings(), *both), looked(*both))
+    assert {one.label for one in result.exposures} == {
+        "v1",
+        "the policy served at 192.0.2.2",
+        BEFORE,
+    }
+
+
+def test_two_that_were_not_read_whole_are_two() -> None:
+    long = policy("enforce", "mx.example", max_age=5)
+    both = (answered(FOREIGN, too_large=True), answered(long, "192.0.2.2", too_large=True))
+    result = left(forever(findings(), *both))
+    ages = {one.label: one.max_age for one in result.exposures if one.label.startswith("the pol")}
+    assert ages == {SERVED: 2 * WEEK, "the policy served at 192.0.2.2": 5}
 
 
 def test_one_that_came_after_the_plan_does_not_go_by_the_name_of_what_the_plan_saw() -> None:
     """The plan's word about the MX hosts at that address is about another policy."""
-    made = deletion(findings(), answered(FOREIGN), max_policy_age_seconds=2 * WEEK)
+    made = forever(findings(), answered(FOREIGN))
     later = looked(answered(policy("enforce", "mx.third.example")))
     labels = {one.label for one in left(made, later, later).exposures}
-    assert labels == {"v1", f"served at {ADDRESS}", f"served at {ADDRESS} after the plan"}
+    assert labels == {"v1", SERVED, f"{SERVED} after the plan", BEFORE}
 
 
 def test_one_whose_max_age_cannot_be_read_counts_for_a_year() -> None:
-    made = deletion(
-        findings(),
-        answered(policy(max_age="soon")),
-        longest_max_age=WEEK,
-        max_policy_age_seconds=31_557_600,
-    )
-    one = of(left(made), f"served at {ADDRESS}")
+    made = forever(findings(), answered(policy(max_age="soon")), longest_max_age=WEEK)
+    one = of(left(made), SERVED)
     assert (one.mode, one.ends) == ("malformed", GONE + YEAR)
+
+
+def test_what_is_served_can_be_renewed_and_what_gave_way_cannot() -> None:
+    versions = history((400, ENFORCE), (100, policy("enforce", "mx.example")))
+    found = findings(history=versions, policy=stored(versions.versions[-1].body or b""))
+    result = left(forever(found, answered(FOREIGN)))
+    renewed = {one.label for one in result.exposures if one.renewed}
+    assert renewed == {"v2", SERVED}
+    published = left(plan(found), published_at=NOW, fresh_at=FRESH, written=True)
+    assert not any(one.renewed for one in published.exposures)
 
 
 # --- which changes of the id count
@@ -186,8 +223,9 @@ CHAINS: list[tuple[str, list[dict[str, Any]], list[Mapping[str, Any]], int | Non
         [recorded(50), recorded(20, id="9", old="20200425085700")],
         None,
     ),
-    ("the record was deleted, and is still gone", [], [recorded(50, **DELETED)], 50),
-    ("beside it stands a neighbour", [NEIGHBOUR], [recorded(50, **DELETED)], 50),
+    # What stood there since, and was taken away again, cannot be seen.
+    ("the record was deleted, and is still gone", [], [recorded(50, **DELETED)], None),
+    ("beside it stands a neighbour", [NEIGHBOUR], [recorded(50, **DELETED)], None),
     ("it was put back", [txt("v=STSv1; id=20200425085700;")], [recorded(50, **DELETED)], None),
     ("it was made anew", [txt("v=STSv1; id=9;")], [recorded(50, id="9", old="")], 50),
     ("now a CNAME", [CNAME], [recorded(50)], None),
@@ -195,22 +233,22 @@ CHAINS: list[tuple[str, list[dict[str, Any]], list[Mapping[str, Any]], int | Non
     ("now several values", [TWO_VALUES], [recorded(50, **DELETED)], None),
     ("now a malformed one", [txt("v=STSv1; id=?;")], [recorded(50, **DELETED)], None),
     (
-        "deleted twice, the second time a CNAME: what it showed in between nobody knows",
-        [],
-        [recorded(50, **DELETED), recorded(20, id="", old="CNAME to v.example")],
-        20,
-    ),
-    (
         "deleted twice, the second time nothing was there",
         [],
         [recorded(50, **DELETED), recorded(20, id="", old="")],
-        50,
+        None,
+    ),
+    (
+        "deleted, then a CNAME until it was made anew",
+        [txt("v=STSv1; id=9;")],
+        [recorded(50, **DELETED), recorded(20, id="9", old="CNAME to v.example")],
+        20,
     ),
     (
         "deleted, and made anew by none-policy",
         [txt("v=STSv1; id=9;")],
         [recorded(50, **DELETED), recorded(20, id="9", old="")],
-        50,
+        20,
     ),
     (
         "deleted, then another stood there until it was changed",
@@ -258,9 +296,9 @@ def test_the_ledger_tells_nothing_from_what_has_no_id(
 
 @pytest.mark.parametrize(
     ("ttl", "days_kept"),
-    [(3600, 1), (3 * 86_400, 3)],  # whose TTL nobody knows: a day, or what is known to be longer
+    [(3600, 7), (9 * 86_400, 9)],  # whose TTL nobody knows: a week, or what is known to be longer
 )
-def test_a_change_that_is_attested_counts_a_day_or_the_ttl_after_it(
+def test_a_change_that_is_attested_counts_a_week_or_the_ttl_after_it(
     ttl: int, days_kept: int
 ) -> None:
     since = NOW - timedelta(days=30)
