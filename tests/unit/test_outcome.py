@@ -43,15 +43,15 @@ OLD_SHA, NEW_SHA = ON.policy.before_sha256, ON.policy.after_sha256
 OTHER = RecordSet(ON.record.name, 3600, ('"v=STSv1; id=somebody;"',))
 
 
-def saw(policy_sha256: str, record: RecordSet | None) -> Standing:
-    return Standing(seen=True, policy_sha256=policy_sha256, record=record)
+def saw(policy_sha256: str | None, record: RecordSet | None) -> Standing:
+    return Standing(policy_sha256, record_seen=True, record=record)
 
 
 @pytest.mark.parametrize(
     ("made", "place", "standing", "changed"),
     [
-        (None, "Plan Change", Standing(seen=False), "nothing"),  # there was not even a plan
-        (ON, "Check Host", Standing(seen=False), "nothing"),  # before any write: no look needed
+        (None, "Plan Change", Standing(), "nothing"),  # there was not even a plan
+        (ON, "Check Host", Standing(), "nothing"),  # before any write: no look needed
         (ON, "Publish Policy", saw(OLD_SHA, ON.record.before), "nothing"),
         (
             ON,
@@ -69,7 +69,9 @@ def saw(policy_sha256: str, record: RecordSet | None) -> Standing:
         (ON, "Change Id", saw(NEW_SHA, OTHER), "policy"),
         (ON, "Change Id", saw(NEW_SHA, None), "policy"),
         (ON, "Change Id", saw(NEW_SHA, ON.record.after), "policy and record"),
-        (ON, "Confirm", Standing(seen=False), "unknown"),  # looking failed: do not guess
+        (ON, "Confirm", Standing(), "unknown"),  # looking failed: do not guess
+        (ON, "Confirm", saw(None, ON.record.after), "unknown"),
+        (ON, "Confirm", Standing(NEW_SHA), "unknown"),
         (
             NOT_WRITTEN,
             "Change Id",

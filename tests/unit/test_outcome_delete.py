@@ -47,6 +47,7 @@ OLD, NEW = PUBLISHING.policy.before_sha256, PUBLISHING.policy.after_sha256
 STANDS = ALONE.record.before
 OTHER = RecordSet(NAME, 3600, ('"v=STSv1; id=somebody;"',))
 LEFT = RecordSet(NAME, 3600, ('"neighbour"',))
+MORE = RecordSet(NAME, 60, ('"neighbour"', '"v=spf1 -all"'))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,9 @@ LEFT = RecordSet(NAME, 3600, ('"neighbour"',))
         (ALONE, NEW, None, "record"),  # somebody published, which was not asked of this run
         (ALONE, "", None, "record"),
         (NEIGHBOUR, OLD, LEFT, "record"),
-        (NEIGHBOUR, OLD, None, "nothing"),  # somebody took the neighbour too
+        (NEIGHBOUR, OLD, None, "record"),  # somebody took the neighbour too
+        (NEIGHBOUR, OLD, MORE, "record"),  # somebody put another one in
+        (ALONE, OLD, MORE, "record"),
         (NEIGHBOUR, OLD, NEIGHBOUR.record.before, "nothing"),
         (VENDOR, OLD, None, "record"),
         (VENDOR, OLD, VENDOR.record.before, "nothing"),
@@ -76,7 +79,7 @@ LEFT = RecordSet(NAME, 3600, ('"neighbour"',))
 def test_what_changed(
     made: Plan, policy_sha256: str, record: RecordSet | None, changed: str
 ) -> None:
-    standing = Standing(seen=True, policy_sha256=policy_sha256, record=record)
+    standing = Standing(policy_sha256, record_seen=True, record=record)
     assert what_changed(made, "Delete Record", standing) == changed
     assert what_changed(made, "Confirm", standing) == changed
     assert what_changed(made, "Check Host", standing) == "nothing", "which comes before any write"
@@ -85,13 +88,22 @@ def test_what_changed(
 def test_what_was_put_back_matters_only_to_a_run_that_published() -> None:
     """An enforced policy that stands is no news where the policy was left alone."""
     assert ALONE.policy.known.keys() == {OLD}
-    standing = Standing(seen=True, policy_sha256=OLD, record=None)
+    standing = Standing(OLD, record_seen=True)
     assert what_changed(ALONE, "Confirm", standing) == "record"
 
 
 @pytest.mark.parametrize("made", [ALONE, PUBLISHING, NEVER_THERE])
 def test_what_could_not_be_seen_is_not_guessed(made: Plan) -> None:
-    assert what_changed(made, "Delete Record", Standing(seen=False)) == "unknown"
+    assert what_changed(made, "Delete Record", Standing()) == "unknown"
+    assert what_changed(made, "Delete Record", Standing(OLD)) == "unknown"
+
+
+def test_the_policy_has_to_be_seen_only_where_it_was_to_be_written() -> None:
+    """It may lie in a bucket that nobody here can read: a plain deletion does without."""
+    unread = Standing(None, record_seen=True)
+    assert what_changed(ALONE, "Delete Record", unread) == "record"
+    assert what_changed(ALONE, "Delete Record", replace(unread, record=STANDS)) == "nothing"
+    assert what_changed(PUBLISHING, "Delete Record", unread) == "unknown"
 
 
 # --- a confirmed run
@@ -134,7 +146,9 @@ def test_a_confirmed_run_says_what_it_changed(made: Plan, changed: str) -> None:
     output = ended(made)
     assert (output["state"], output["method"]) == ("off", "delete-record")
     assert output["changed"] == changed
-    assert output["text"].startswith("MTA-STS is off for solarmora.com: the record is gone since")
+    assert output["text"].startswith(
+        f"MTA-STS is off for solarmora.com: for senders that hold no policy since {stamp(GONE)}, for"
+    )
 
 
 def test_the_output_of_a_deletion() -> None:
@@ -166,8 +180,9 @@ def test_the_output_of_a_deletion() -> None:
 def test_a_date_that_nobody_can_give_is_none() -> None:
     """And not a word that a program would take for one."""
     output = ended(ALONE)
-    assert output["all_off_at"] is output["known_off_at"] is None
-    assert output["conforming_off_at"] == stamp(END)
+    names = ("conforming_off_at", "rfc_off_at", "all_off_at", "known_off_at")
+    assert [output[name] for name in names] == [None] * 4
+    assert output["needing_record_off_at"] == stamp(END)
     assert "None" not in output["text"]
 
 
@@ -176,11 +191,23 @@ def test_the_last_look_counts_and_those_before_it() -> None:
     assert ended(ALONE, NOT_FOUND)["all_off_at"] == stamp(END)
     assert ended(deletion(findings(), NOT_FOUND), answered())["all_off_at"] is None
     assert ended(deletion(findings(), NOT_FOUND), SILENT)["all_off_at"] is None
-    longer = policy("enforce", "mx.example", max_age=2 * WEEK)
-    made = deletion(findings(), NOT_FOUND)
-    output = ended(made, answered(longer))
-    assert output["conforming_off_at"] == stamp(GONE + timedelta(seconds=2 * WEEK))
-    assert output["exposures"][0]["version"] == f"served at {ADDRESS} after the plan"
+
+
+def test_a_foreign_policy_in_the_last_look_counts_and_so_does_what_was_served_before_it() -> None:
+    foreign = answered(policy("enforce", "mx.example", max_age=2 * WEEK))
+    output = ended(deletion(findings(), NOT_FOUND), foreign)
+    assert output["conforming_off_at"] is None
+    assert output["needing_record_off_at"] == stamp(CONFIRMED + timedelta(seconds=31_557_600))
+    assert [(one["version"], one["ends"]) for one in output["exposures"]] == [
+        ("before the known history", output["needing_record_off_at"]),
+        (
+            f"the policy served at {ADDRESS} after the plan",
+            stamp(GONE + timedelta(seconds=2 * WEEK)),
+        ),
+        ("v1", stamp(END)),
+    ]
+    assert output["answers"]["trouble"]["mail_at_risk"]
+    assert "\nMail may be at risk. Next: find out what" in output["text"]
 
 
 def test_with_none_published_the_host_is_kept_and_its_certificate_watched() -> None:
