@@ -14,6 +14,7 @@ ON = plan()
 NOT_WRITTEN = plan(findings(policy=stored(NONE)))
 GOING, PUBLISHING = deletion(), deletion(publish_none=True)
 NEVER_THERE = deletion(findings(record_sets=[]))
+PUBLISHING_ONLY = deletion(findings(record_sets=[]), publish_none=True)
 NONE_ALREADY = deletion(findings(policy=stored(NONE)))
 CHANGES = ["nothing", "policy", "record", "policy and record", messages.PUT_BACK, "unknown"]
 
@@ -59,6 +60,11 @@ ID_CHANGED = "half changed for a.example: the id is changed, but that is not con
 DELETED = "half changed for a.example: the record is deleted, but that is not confirmed everywhere."
 PERHAPS = "half changed for a.example, perhaps: what was changed could not be seen."
 BACK = "MTA-STS is still on for a.example: an older policy was put back after this run wrote none."
+GONE_AND_BACK = (
+    "half changed for a.example: the record is deleted, but an older policy was put back after this run"
+    " wrote none."
+)
+UNCONFIRMED = "half changed for a.example: the policy says none, but nothing is confirmed yet."
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,8 @@ BACK = "MTA-STS is still on for a.example: an older policy was put back after th
         (GOING, "record", DELETED),
         (PUBLISHING, "policy and record", DELETED),
         (ON, messages.PUT_BACK, BACK),
-        (PUBLISHING, messages.PUT_BACK, BACK),
+        (PUBLISHING, messages.PUT_BACK, GONE_AND_BACK),
+        (PUBLISHING_ONLY, "policy", UNCONFIRMED),  # there was no record to delete
         (ON, "unknown", PERHAPS),
         (GOING, "unknown", PERHAPS),
     ],
@@ -95,7 +102,7 @@ def test_only_where_the_id_still_counts_senders_wait_for_it() -> None:
 @pytest.mark.parametrize(
     ("error", "action"),
     [
-        ("ExposureTooLongError", "use none-policy, or accept the date, see below."),
+        ("ExposureTooLongError", "take one of the ways that are named below."),
         ("RecordConflictError", "mend what is said below, then send the same request again; it"),
         ("PlanChangedError", "have today's plan approved, then send the request with its digest."),
     ],
@@ -149,6 +156,10 @@ def test_an_older_policy_that_was_put_back_is_not_sent_away() -> None:
     first = failed(ON, messages.PUT_BACK).splitlines()[0]
     assert "Mail is not at risk while it goes to the MX hosts of that policy" in first
     assert "find out who put it back (Terraform, say), then send the same request again." in first
+    # Without a record nobody learns of the older policy: the next run writes none again.
+    deleted = failed(PUBLISHING, messages.PUT_BACK).splitlines()[0]
+    assert "Mail is not at risk while it goes to the MX hosts of that policy" in deleted
+    assert "it takes up where this run stopped." in deleted
 
 
 def test_foreign_text_cannot_feign_a_line_or_move_a_cursor() -> None:
@@ -160,41 +171,88 @@ def test_foreign_text_cannot_feign_a_line_or_move_a_cursor() -> None:
 # --- a run that is confirmed
 
 
-def answers(every: str | None) -> dict[str, Any]:
+def answers(every: str | None, *, now: bool = False, at_risk: bool = False) -> dict[str, Any]:
     """The answers of a run, as far as the text has them."""
     return {
         "off": {
             "sentence": "MTA-STS is off for a.example: …",
             "all_off_at": {"at": every, "reason": "it is so", "confidence": "computed"},
-            "not_conforming": [
+            "other_senders": [
                 {"who": "senders that wait", "what": "wait", "until": "2026-12-01T05:07:06Z"},
                 {"who": "senders that renew", "what": "renew it", "until": None},
             ],
         },
-        "mx": {"answer": "now with overlap", "reason": "keep one", "confidence": "attested"},
-        "trouble": {"next": "keep the host."},
+        "mx": {
+            "answer": "now with overlap",
+            "reason": "keep one",
+            "confidence": "attested",
+            "choices": [{"answer": "now", "holds": now, "reason": "no policy names them"}],
+        },
+        "trouble": {"next": "keep the host.", "mail_at_risk": at_risk},
     }
 
 
 @pytest.mark.parametrize("made", [ON, GOING, PUBLISHING])
 def test_a_confirmation_says_state_risk_next_and_why(made: Plan) -> None:
-    subject, text = messages.confirmed(made, answers(None), ["a warning"])
-    assert subject == "MTA-STS is off for solarmora.com"
+    _, text = messages.confirmed(made, answers(None), ["a warning"])
     lines = text.splitlines()
     assert lines[:2] == [
         "MTA-STS is off for a.example: …",
         "Mail is not at risk. Next: keep the host.",
     ]
-    assert "Why: it is so (computed)." in lines
-    assert "May the MX records change? Now with overlap: keep one (attested)." in lines
+    assert "Why: it is so (confidence: computed)." in lines
+    assert "May the MX records change? Now with overlap: keep one (confidence: attested)." in lines
     assert "- senders that wait: wait; until 2026-12-01T05:07:06Z" in lines
     assert "- senders that renew: renew it" in lines  # no date is none, not the word
     assert "- a warning" in lines
     assert [f"- {one}" for one in messages.REMINDERS] == lines[-len(messages.REMINDERS) :]
 
 
+def test_mail_that_may_be_at_risk_is_said_in_the_second_line() -> None:
+    _, text = messages.confirmed(GOING, answers(None, at_risk=True))
+    assert text.splitlines()[1] == "Mail may be at risk. Next: keep the host."
+
+
+@pytest.mark.parametrize(
+    ("made", "every", "subject"),
+    [
+        (ON, None, "MTA-STS is off for solarmora.com"),
+        (ON, "2026-12-01T05:07:06Z", "MTA-STS is off for solarmora.com"),
+        (
+            GOING,
+            None,
+            "MTA-STS is off for new senders of solarmora.com, and still held, see inside",
+        ),
+        (
+            PUBLISHING,
+            "2026-12-01T05:07:06Z",
+            "MTA-STS is off for new senders of solarmora.com, held until 2026-12-01T05:07:06Z",
+        ),
+    ],
+)
+def test_the_subject_of_a_deletion_does_not_say_that_it_is_over(
+    made: Plan, every: str | None, subject: str
+) -> None:
+    assert messages.confirmed(made, answers(every))[0] == subject
+
+
+@pytest.mark.parametrize(
+    ("asked", "now", "said"),
+    [(["mx.example"], False, True), (["mx.example"], True, False), ([], False, False)],
+)
+def test_of_the_hosts_that_were_asked_about_it_is_said_why_not_yet(
+    asked: list[str], *, now: bool, said: bool
+) -> None:
+    made = deletion(None, **({"new_mx": asked} if asked else {}))
+    _, text = messages.confirmed(made, answers(None, now=now))
+    line = "The new MX hosts alone: not yet, no policy names them."
+    assert (line in text.splitlines()) == said
+
+
 def test_the_real_answers_are_told() -> None:
     made = deletion(findings(record_sets=[txt("v=STSv1; id=1;")]))
     _, text = messages.confirmed(made, {**answers(None), "off": made.expected["off"]})
-    assert text.startswith("MTA-STS is off for solarmora.com: the record is gone since")
+    assert text.startswith(
+        "MTA-STS is off for solarmora.com: for senders that hold no policy since 2026-11-24T05:05:06Z,"
+    )
     assert "None" not in text
