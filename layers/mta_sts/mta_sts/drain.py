@@ -51,11 +51,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from mta_sts.observed import FOREIGN
 from mta_sts.policy import MAX_AGE_LIMIT
 
 BodyMode = Literal["enforce", "testing", "none", "malformed", "unknown"]
 _BEFORE = "before the known history"
-FOREIGN = "the policy served "  # begins the label of a body that is no version of the object
 
 
 @dataclass(frozen=True)

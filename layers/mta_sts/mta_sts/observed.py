@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from mta_sts.drain import FOREIGN
+FOREIGN = "the policy served "  # begins the label of a body that is no version of the object
 
 
 @dataclass(frozen=True)
