@@ -28,6 +28,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         zones=wiring.zones(settings.dns_role_arn),
         cdn=wiring.cdn,
         ledger=wiring.ledger(),
+        look_at=wiring.look_at,
         ssm=wiring.parameters() if settings.policy_locations_parameter else None,
         now=now,
     )

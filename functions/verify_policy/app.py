@@ -5,11 +5,11 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from mta_sts.adapters.policy_host import MOST_ADDRESSES, ask_policy_host
+from mta_sts.adapters.policy_host import MOST_ADDRESSES, ask_policy_host, look_at
 from mta_sts.errors import PolicyNotServedError
 from mta_sts.instants import instant
 from mta_sts.plan import Plan
-from mta_sts.policy_check import describe, evaluate, look
+from mta_sts.policy_check import describe, evaluate
 from mta_sts.progress import settle
 from mta_sts.settings import Network
 
@@ -47,19 +47,12 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 
 def _check(plan: Plan, network: Network, *, before: bool) -> dict[str, Any]:
-    asked = ask_policy_host(plan.policy_host, network)
-    known = {**plan.policy.known, plan.policy.before_sha256: "the one before this run"}
     now = datetime.now(UTC)
     if not plan.publishes:
-        return look(
-            asked.fetched,
-            asked.not_asked,
-            known=plan.policy.known,
-            missing=not plan.policy.etag and not plan.history_gap,
-            host=plan.policy_host,
-            now=now,
-            region=network.region,
-        )
+        missing = not plan.policy.etag and not plan.history_gap
+        return look_at(plan.policy_host, network, known=plan.policy.known, missing=missing, now=now)
+    asked = ask_policy_host(plan.policy_host, network)
+    known = {**plan.policy.known, plan.policy.before_sha256: "the one before this run"}
     if asked.addresses > MOST_ADDRESSES:
         raise PolicyNotServedError(
             f"{plan.policy_host} has {asked.addresses} addresses; more than {MOST_ADDRESSES} cannot be asked"
@@ -74,7 +67,7 @@ def _check(plan: Plan, network: Network, *, before: bool) -> dict[str, Any]:
         accept_missing=before and not plan.policy.etag,
         media_types={plan.policy.before_media_type} if before else (),
         host=plan.policy_host,
-        now=now,
+        now=datetime.now(UTC),
         region=network.region,
     )
 

@@ -21,7 +21,7 @@ from mta_sts.errors import (
 )
 from mta_sts.exposure import moments_at_once
 from mta_sts.instants import instant, stamp
-from mta_sts.observed import Findings, foreign_label
+from mta_sts.observed import FOREIGN, Findings, foreign_label
 from mta_sts.plan import Plan, Waits
 from mta_sts.plan_text import steps, summary
 from mta_sts.policy import Mode, read
@@ -202,7 +202,8 @@ def _refuse_long_exposure(plan: Plan, bounds: Bounds, limit: int) -> None:
         f"what was served {longest.served}, which nobody knows and which is therefore taken to have a"
         f" max_age of {days(longest.max_age)}"
         if longest.mode == "unknown"
-        else f"{longest.named} of the policy (mode {longest.mode}), max_age {days(longest.max_age)}"
+        else f"{longest.named}{'' if longest.label.startswith(FOREIGN) else ' of the policy'}"
+        f" (mode {longest.mode}), max_age {days(longest.max_age)}"
     )
     why = (
         f"more than the {days(limit)} that this stack accepts (MaxPolicyAgeSeconds)"

@@ -10,7 +10,6 @@ from mta_sts.adapters.delegation import addresses_of, delegation, negative_ttl
 from mta_sts.adapters.dns import REFERRAL, NameServer, ask_everywhere
 from mta_sts.adapters.ledger import recent_changes
 from mta_sts.adapters.locations import locate
-from mta_sts.adapters.policy_host import ask_policy_host
 from mta_sts.domains import policy_host, record_name
 from mta_sts.errors import (
     DnsUnreachableError,
@@ -29,7 +28,6 @@ from mta_sts.observed import (
     StoredPolicy,
     Wildcard,
 )
-from mta_sts.policy_check import look
 from mta_sts.policy_plan import known_bodies
 from mta_sts.record_plan import content
 from mta_sts.request import Request
@@ -53,9 +51,10 @@ def survey(
     cdn: "Callable[[], Cdn]",
     ledger: "Ledger",
     ssm: "SSMClient | None",
+    look_at: Callable[..., Mapping[str, Any]],
     now: datetime,
 ) -> Findings:
-    """Look, change nothing.
+    """Look, change nothing; ``look_at`` is :func:`mta_sts.adapters.policy_host.look_at`.
 
     Raises ZoneNotFoundError, ZoneNotDelegatedError, PolicyNotFoundError, PolicyUnreadableError,
     PolicyNotServedError or DnsUnreachableError.
@@ -84,7 +83,14 @@ def survey(
     if request.deletes:
         found = replace(found, wildcards=_wildcards(name, zone, zones, network))
     if not request.publishes:
-        found = replace(found, host=_host(request.domain, found, network, now))
+        host = look_at(
+            policy_host(request.domain),
+            network,
+            known=known_bodies(found.stored, found.history),
+            missing=found.stored is None and not found.history.gap,
+            now=now,
+        )
+        found = replace(found, host=host)
     return found
 
 
@@ -104,20 +110,6 @@ def _policy(
         return stored, store.history(location.bucket, location.key)
     except (PolicyNotFoundError, PolicyUnreadableError) as error:
         return None, History(gap=str(error).partition(". ")[0])
-
-
-def _host(domain: str, found: Findings, network: Network, now: datetime) -> Mapping[str, Any]:
-    """Look what the policy host serves, whatever it is."""
-    asked = ask_policy_host(policy_host(domain), network)
-    return look(
-        asked.fetched,
-        asked.not_asked,
-        known=known_bodies(found.stored, found.history),
-        missing=found.stored is None and not found.history.gap,
-        host=policy_host(domain),
-        now=now,
-        region=network.region,
-    )
 
 
 def _wildcards(

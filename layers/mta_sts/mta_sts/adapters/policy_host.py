@@ -1,10 +1,13 @@
 """Asks a policy host for its policy, at each address that the configured resolvers give for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from mta_sts.adapters.delegation import addresses
 from mta_sts.adapters.https import fetch_all
-from mta_sts.policy_check import Fetched
+from mta_sts.policy_check import Fetched, look
 from mta_sts.settings import Network
 
 MOST_ADDRESSES = 48  # 16 at once, so 30 seconds at the most, within a function's 60
@@ -35,4 +38,20 @@ def ask_policy_host(host: str, network: Network) -> Asked:
             *({"address": address, "reason": reason} for address in every[MOST_ADDRESSES:]),
         ),
         len(every),
+    )
+
+
+def look_at(
+    host: str, network: Network, *, known: Mapping[str, str], missing: bool, now: datetime
+) -> dict[str, Any]:
+    """Ask every address and say what it serves, whatever that is: see :func:`mta_sts.policy_check.look`."""
+    asked = ask_policy_host(host, network)
+    return look(
+        asked.fetched,
+        asked.not_asked,
+        known=known,
+        missing=missing,
+        host=host,
+        now=now,
+        region=network.region,
     )
