@@ -8,10 +8,12 @@ import pytest
 
 from mta_sts.exposure import Confidence
 from mta_sts.instants import stamp
+from mta_sts.observed import Findings
 from mta_sts.plan import Plan
 from tests.unit.plans import (
     ENFORCE,
     GONE,
+    HOST,
     NONE,
     NOT_FOUND,
     NOW,
@@ -65,23 +67,75 @@ def test_a_drain_that_is_over_does_not_come_before_the_record_is_gone() -> None:
     assert bounds.alive == []
 
 
+NOW_NONE = findings(policy=stored(NONE), history=history((400, ENFORCE), (1, NONE)))
+NOW_TESTING = findings(policy=stored(TESTING), history=history((400, ENFORCE), (1, TESTING)))
+END = GONE + A_WEEK
+WEEK_SAID = "604800 seconds (7 days)"
+
+
 @pytest.mark.parametrize(
-    ("fetched", "every", "blocking"),
+    ("found", "fetched", "every", "blocking"),
     [
-        (answered(NONE), GONE + A_WEEK, GONE + A_WEEK),
-        (NOT_FOUND, GONE + A_WEEK, GONE + A_WEEK),
-        (answered(), None, None),
-        (answered(TESTING), None, GONE + A_WEEK),  # it can be renewed, and stops no mail
-        (SILENT, None, None),
+        (NOW_NONE, answered(NONE), END, END),
+        (findings(), NOT_FOUND, END, END),
+        (findings(), answered(), None, None),
+        (NOW_TESTING, answered(TESTING), None, END),  # it can be renewed, and stops no mail
+        (findings(), SILENT, None, None),
     ],
 )
 def test_what_can_be_renewed_has_no_end(
-    fetched: Any, every: datetime | None, blocking: datetime | None
+    found: Findings, fetched: Any, every: datetime | None, blocking: datetime | None
 ) -> None:
-    bounds = confirmed(deletion(findings(), fetched))
+    """Not even for those that conform: RFC 8461 section 10.2 lets them renew without the record."""
+    bounds = confirmed(deletion(found, fetched))
     assert (bounds.every, bounds.every_known) == (every, every)
-    assert (bounds.blocking, bounds.blocking_known) == (blocking, blocking)
-    assert bounds.needing == bounds.needing_known == GONE + A_WEEK
+    assert (bounds.rfc is None) == (every is None)
+    assert (bounds.blocking, bounds.blocking_known, bounds.conforming) == (blocking,) * 3
+    assert bounds.needing == bounds.needing_known == END
+
+
+@pytest.mark.parametrize("made", [plan(), deletion(publish_none=True)])
+def test_where_none_is_published_nothing_can_be_renewed(made: Plan) -> None:
+    bounds = confirmed(made)
+    assert (bounds.every, bounds.blocking) == (END, END)
+    assert (bounds.rfc, bounds.conforming) == (NOW + A_WEEK, END if made.deletes else GONE)
+
+
+@pytest.mark.parametrize(
+    ("fetched", "held", "open_end"),
+    [
+        (
+            answered(),
+            f"which may be held until {WEEK_SAID} after it is no longer served",
+            f"until {WEEK_SAID} after {HOST} has stopped serving a policy, and until {stamp(END)} at least",
+        ),
+        (
+            SILENT,
+            f"which may be held until {WEEK_SAID} after it is no longer served",
+            f"until {stamp(END)}, and for as long as {HOST} may serve a policy and its max_age after that",
+        ),
+        (NOT_FOUND, f"which may be held until {stamp(END)}", None),
+    ],
+)  # fmt: skip
+def test_until_when_it_may_be_held(fetched: Any, held: str, open_end: str | None) -> None:
+    bounds = confirmed(deletion(findings(), fetched))
+    [one] = bounds.alive
+    assert bounds.held(one) == held
+    assert not open_end or bounds.open_end(HOST) == open_end
+
+
+def test_what_gave_way_is_held_until_its_date_whatever_is_renewed() -> None:
+    versions = history((400, policy("enforce", "old.example", max_age=60)), (5, ENFORCE))
+    bounds = confirmed(deletion(findings(history=versions)))
+    told = {one.label: bounds.held(one) for one in bounds.alive}
+    assert told["v1"] == f"which may be held until {stamp(GONE + timedelta(seconds=60))}"
+    assert "no longer served" in told["v2"]
+
+
+def test_what_can_be_renewed_stays_alive_when_its_date_is_over() -> None:
+    late = GONE + timedelta(days=99)
+    assert [one.label for one in confirmed(deletion(), now=late).alive] == ["v1"]
+    assert confirmed(deletion(findings(), NOT_FOUND), now=late).alive == []
 
 
 def test_it_is_over_at_the_last_moment_and_not_before() -> None:

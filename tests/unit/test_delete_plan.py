@@ -1,23 +1,19 @@
 """The plan of `delete-record`: what goes, what stays, what it says, and what its digest binds."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from mta_sts.errors import PlanChangedError, RecordConflictError, ZoneNotDelegatedError
-from mta_sts.observed import Findings, Location, RecordSet, Wildcard
-from mta_sts.plan import Plan
+from mta_sts.errors import RecordConflictError, ZoneNotDelegatedError
+from mta_sts.observed import Findings, HostedZone, RecordSet, Wildcard
 from tests.unit.plans import (
     ENFORCE,
-    HOST,
     NAME,
     NONE,
     NOT_FOUND,
     WEEK,
-    answered,
     deletion,
     findings,
     plan,
@@ -29,6 +25,9 @@ from tests.unit.plans import (
 STS = "v=STSv1; id=20200425085700;"
 CNAME = {"Name": NAME + ".", "Type": "CNAME", "TTL": 900,
          "ResourceRecords": [{"Value": "v.example."}]}  # fmt: skip
+
+
+AWAY = {"Type": "NS", "TTL": 5, "ResourceRecords": [{"Value": "ns.v.example."}]}
 
 
 def found(*record_sets: Mapping[str, Any], **more: Any) -> Findings:
@@ -72,23 +71,30 @@ def test_neighbours_stay_byte_for_byte_in_their_order_and_the_ttl_too() -> None:
     assert (made.record.old, made.record.write) == (STS, True)
 
 
-ALL_OF_THEM = [
-    ((STS, "v=STSv1; id=2;"), f"{STS}, v=STSv1; id=2;"),
-    (("v=STSv1 ; id=1;", STS), f"v=STSv1 ; id=1;, {STS}"),  # which some senders take for one
-    ((STS, STS), f"{STS}, {STS}"),
+ALL_OF_THEM: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = [
+    ((STS, "v=STSv1; id=2;"), f"{STS}, v=STSv1; id=2;", ("20200425085700", "2")),
+    (  # which some senders take for one
+        ("v=STSv1 ; id=1;", STS),
+        f"v=STSv1 ; id=1;, {STS}",
+        ("20200425085700",),
+    ),
+    ((STS, "v=STSv1"), f"{STS}, v=STSv1", ("20200425085700",)),
 ]
 
 
-@pytest.mark.parametrize(("values", "old"), ALL_OF_THEM)
-@pytest.mark.parametrize("neighbours", [(), ("other",)])
-def test_all_sts_values_go_and_no_id_is_named(
-    values: tuple[str, ...], old: str, neighbours: tuple[str, ...]
+@pytest.mark.parametrize(("values", "old", "ids"), ALL_OF_THEM)
+@pytest.mark.parametrize("neighbours", [(), ("other", "v=STSv10; id=1;", "v=STSv1x")])
+def test_all_sts_values_go_and_none_of_their_ids_is_forgotten(
+    values: tuple[str, ...], old: str, ids: tuple[str, ...], neighbours: tuple[str, ...]
 ) -> None:
     made = deletion(found(txt(*values, *neighbours)))
     after = made.record.after
     assert (after.values if after else ()) == tuple(f'"{value}"' for value in neighbours)
     assert (made.record.old, made.record.old_id) == (old, "")
-    assert any("2 STS values" in one and "All of them are deleted" in one for one in made.warnings)
+    assert made.record.other_ids == ids
+    assert f"has 2 values that senders may take for the record ({old}). All of them are deleted." in (
+        made.warnings[0]
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("value", ["v=STSv1; id=?;", "v=STSv1", "V=STSV1; id=1;", "v=STSv1 ;"])
@@ -119,7 +125,8 @@ def test_where_there_is_none_nothing_is_changed(record_sets: list[Any], wait: in
     assert made.record.after == made.record.before
     assert not made.record.write
     assert (made.record.old, made.record.wait_seconds) == ("", wait)
-    assert f"There is no STS record at {NAME}: nothing has to be deleted." in made.warnings
+    [warning] = made.warnings
+    assert warning.startswith(f"There is no STS record at {NAME}: nothing has to be deleted. Dates")
     assert f"Nothing to delete: there is no STS record at {NAME} in zone Z1." in made.steps
     assert made.deletes
 
@@ -140,7 +147,7 @@ def test_longer_ttls_that_were_seen_are_waited_out() -> None:
             "an alias CNAME set",
         ),
         (
-            {"Type": "NS", "TTL": 5, "ResourceRecords": [{"Value": "ns.v.example."}]},
+            AWAY,
             ZoneNotDelegatedError,
             "is delegated to ns.v.example",
         ),
@@ -152,6 +159,12 @@ def test_what_cannot_be_deleted_as_a_whole(
     with pytest.raises(error, match="Nothing was changed") as caught:
         deletion(found(record_set))
     assert said in str(caught.value)
+
+
+def test_the_name_servers_of_a_zone_of_its_own_delegate_nothing() -> None:
+    own = replace(found(txt(STS), AWAY), zone=HostedZone("Z2", NAME, ("ns.v.example",)))
+    assert deletion(own).record.after is None
+    assert plan(own).record.new
 
 
 # --- wildcards
@@ -220,147 +233,3 @@ def test_with_publish_none_it_is_written_as_by_none_policy(
     assert made.publishes
     assert made.host == {}, "what is served is proven later"
     assert made.record.after is None
-
-
-# --- in words
-
-
-def test_the_steps_of_either_variant() -> None:
-    alone = deletion().steps
-    assert [step.partition(" ")[0] for step in alone] == [
-        "Take",
-        "Look",
-        "Delete",
-        "Wait",
-        "Confirm",
-    ]
-    assert "look what the policy host serves" in alone[-1]
-    assert f"Delete {STS} at {NAME} in zone Z1." in alone
-    published = deletion(publish_none=True).steps
-    assert [step.partition(" ")[0] for step in published] == [
-        "Take", "Prove", "Rewrite", "No", "Prove", "Delete", "Wait", "Confirm",
-    ]  # fmt: skip
-    assert "record is gone and the policy served everywhere" in published[-1]
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ((STS, "a"), "(1 other TXT value stays)."),
-        ((STS, "a", "b"), "(2 other TXT values stay)."),
-        ((STS, "v=STSv1; id=2;", "b"), "(1 other TXT value stays)."),
-    ],
-)
-def test_the_steps_count_the_neighbours(values: tuple[str, ...], said: str) -> None:
-    assert any(step.endswith(said) for step in deletion(found(txt(*values))).steps)
-
-
-@pytest.mark.parametrize(
-    ("made", "beginning", "effect"),
-    [
-        (
-            deletion(),
-            "MTA-STS is still on for solarmora.com: this is a plan, and nothing was changed.",
-            "that deletes the record.",
-        ),
-        (
-            deletion(publish_none=True),
-            "MTA-STS is still on for solarmora.com: this is a plan, and nothing was changed.",
-            "that changes the policy and deletes the record.",
-        ),
-        (
-            deletion(findings(policy=stored(NONE)), publish_none=True),
-            "half changed, or off already, for solarmora.com: the policy says none",
-            "that deletes the record.",
-        ),
-        (
-            deletion(found()),
-            "half changed, or off already, for solarmora.com: there is no record",
-            "that changes nothing, and confirms that there is no record.",
-        ),
-        (
-            deletion(found(), publish_none=True),
-            "half changed, or off already, for solarmora.com: there is no record",
-            "that changes the policy.",
-        ),
-        (
-            deletion(findings(missing=True), NOT_FOUND, longest_max_age=WEEK),
-            "MTA-STS is still on for solarmora.com: this is a plan, and nothing was changed.",
-            "that deletes the record.",
-        ),
-    ],
-)
-def test_a_plan_says_the_state_and_what_it_does(made: Plan, beginning: str, effect: str) -> None:
-    assert made.summary.startswith(beginning)
-    assert effect in made.summary
-    assert f"approved_plan {made.digest}" in made.summary
-    assert made.expected["off"]["sentence"] in made.summary
-
-
-def test_the_plan_says_what_it_comes_to() -> None:
-    """The TTL of an hour, and then the week of the policy for those that conform."""
-    assert deletion().expected["all_off_at"] is None
-    expected = deletion(findings(), NOT_FOUND).expected
-    assert expected["conforming_off_at"] == expected["all_off_at"] == "2026-12-01T05:05:06Z"
-    assert expected["mx"]["without_overlap_from"] == "2026-12-01T05:05:06Z"
-
-
-@pytest.mark.parametrize(
-    "made",
-    [deletion(), deletion(found(CNAME)), deletion(found()), deletion(found(txt(STS, "other")))],
-)
-def test_a_plan_survives_the_workflow(made: Plan) -> None:
-    assert Plan.from_dict(json.loads(json.dumps(made.to_dict()))) == made
-
-
-# --- the digest
-
-
-MATTERS: list[tuple[str, dict[str, Any], Findings]] = [
-    ("none is published", {"publish_none": True}, findings()),
-    ("what is accepted", {"accept_exposure_until": "2028-01-01"}, findings()),
-    ("what is vouched for", {"longest_max_age": WEEK}, findings()),
-    ("ids that are vouched for", {"ids_changed_since": "2026-01-01"}, findings()),
-    ("another record", {}, found(txt("v=STSv1; id=other;"))),
-    ("another TTL", {}, found(txt(STS, ttl=60))),
-    ("a neighbour", {}, found(txt(STS, "neighbour"))),
-    ("a CNAME", {}, found(CNAME)),
-    ("nothing there", {}, found()),
-    ("another policy", {}, findings(policy=stored(ENFORCE + b"mx: a.example\n"))),
-    ("another object", {}, findings(location=Location("elsewhere", "k"))),
-]
-
-
-@pytest.mark.parametrize(("why", "asked", "there"), MATTERS)
-def test_what_matters_is_another_plan(why: str, asked: dict[str, Any], there: Findings) -> None:
-    approved = deletion().digest
-    assert deletion(there, **asked).digest != approved, why
-    with pytest.raises(PlanChangedError, match=approved):
-        deletion(there, approved_plan=approved, **asked)
-
-
-def test_another_method_or_option_of_publishing_is_another_plan() -> None:
-    published = deletion(publish_none=True).digest
-    assert plan().digest not in {published, deletion().digest}
-    assert deletion(publish_none=True, keep_mx=True).digest != published
-    assert deletion(publish_none=True, create_policy=True).digest != published
-
-
-@pytest.mark.parametrize(
-    ("there", "asked"),
-    [
-        (findings(), {"new_mx": ["mx.new.example"]}),
-        (findings(), {"dry_run": True, "ticket": "CHG-1", "reason": "x"}),
-        (findings(longest_ttl=86_400), {}),  # how long somebody holds it is not what is done
-        (replace(findings(), used_ids=frozenset({"1"})), {}),
-    ],
-)
-def test_what_changes_nothing_is_the_same_plan(there: Findings, asked: dict[str, Any]) -> None:
-    approved = deletion().digest
-    assert deletion(there, approved_plan=approved, **asked).digest == approved
-
-
-def test_what_the_host_serves_is_no_part_of_it() -> None:
-    served = answered(policy("testing"))
-    assert deletion(findings(), served).digest == deletion(findings(), NOT_FOUND).digest
-    assert deletion(findings(), served).policy_host == HOST

@@ -89,7 +89,7 @@ def test_what_is_within_the_limit(found: Findings, limit: int) -> None:
         (
             YOUNG,
             WEEK,
-            "what was served before the known history, which nobody knows (longest_max_age or a history",
+            "what was served before the known history, which nobody knows and which is therefore taken",
         ),
         (
             findings(history=history((400, None), (300, ENFORCE))),
@@ -103,10 +103,54 @@ def test_what_is_not(found: Findings, limit: int, named: str) -> None:
 
 
 def test_what_the_host_serves_counts_whatever_is_stored() -> None:
+    """And what it has served before, of which nobody here knows, counts as a year."""
     foreign = answered(policy("enforce", "mx.example", max_age=2 * WEEK))
-    assert f"version served at {ADDRESS} of the policy" in refusal(findings(), foreign)
-    tested = answered(policy("testing", "mx.example", max_age=YEAR))
-    assert deletion(findings(), tested).deletes
+    said = refusal(findings(), foreign, longest_max_age=2 * WEEK)
+    assert f"the policy served at {ADDRESS} (mode enforce), max_age 1209600 seconds" in said
+    tested = answered(policy("testing", "mx.example", max_age=WEEK))
+    assert "what was served before the known history" in refusal(findings(), tested)
+    assert deletion(findings(), tested, longest_max_age=WEEK).deletes
+
+
+# --- the ways out that are named
+
+
+WEEKS = policy(max_age=2 * WEEK)
+VOUCH = (
+    "If you know that no policy of this domain ever had a longer max_age than, say, a week, vouch for it by"
+    " longest_max_age: 604800"
+)
+WAIT = "The policy is none already: wait until 2026-12-08T05:05:06Z, then delete the record"
+USE = "se none-policy, which ends it for senders that re-read the record as soon as the TTL is over"
+ACCEPT = "ccept the wait by accept_exposure_until: 2026-12-10."
+THERE = findings(policy=stored(NONE), history=history((400, WEEKS), (5, NONE)))
+
+
+@pytest.mark.parametrize(
+    ("found", "fetched", "asked", "ways"),
+    [
+        (standing(WEEKS), answered(WEEKS), {}, f"U{USE}; or a{ACCEPT}"),
+        (standing(WEEKS), NOT_FOUND, {"publish_none": True}, f"U{USE}; or a{ACCEPT}"),
+        # A host that serves nothing can tell nobody of none.
+        (standing(WEEKS), NOT_FOUND, {}, f"A{ACCEPT}"),
+        (
+            THERE,
+            answered(NONE),
+            {},
+            f"{WAIT}; or a{ACCEPT}",
+        ),
+        (
+            YOUNG,
+            NOT_FOUND,
+            {},
+            f"{VOUCH}; or a{ACCEPT.replace('2026-12-10', '2027-11-26')}",
+        ),
+    ],
+)  # fmt: skip
+def test_what_to_do_instead(
+    found: Findings, fetched: Any, asked: dict[str, Any], ways: str
+) -> None:
+    assert refusal(found, fetched, **asked).endswith(f"Nothing was changed. {ways}")
 
 
 def test_what_nobody_can_hold_any_more_is_not_too_long() -> None:
@@ -151,7 +195,7 @@ def test_a_date_before_the_bound_does_not(publish: bool) -> None:  # noqa: FBT00
     until = stamp(BOUND - timedelta(seconds=1))
     with pytest.raises(ExposureTooLongError) as caught:
         accepting(until, publish_none=publish)
-    assert f"14 days): and {until} is all that was accepted. Without" in str(caught.value)
+    assert f"14 days): longer than was accepted, which is until {until}." in str(caught.value)
 
 
 def test_a_date_has_to_cover_all_that_may_be_held() -> None:
@@ -175,7 +219,9 @@ def test_a_date_holds_although_nothing_is_too_long() -> None:
     end = GONE + timedelta(seconds=WEEK)
     assert deletion(accept_exposure_until=stamp(end)).deletes
     said = refusal(findings(), accept_exposure_until=stamp(end - timedelta(seconds=1)))
-    assert "version v1 of the policy (mode enforce), max_age 604800 seconds (7 days): and" in said
+    assert (
+        "version v1 of the policy (mode enforce), max_age 604800 seconds (7 days): longer" in said
+    )
 
 
 @pytest.mark.parametrize("body", [NONE, policy("testing", max_age=YEAR)])
@@ -238,6 +284,13 @@ def changed(days_ago: int, new: str, old: str) -> dict[str, Any]:
 
 
 SINCE = stamp(NOW - timedelta(days=10))
+
+
+def test_an_id_that_was_replaced_only_afterwards_stood_on_both_sides() -> None:
+    """Senders read it after the moment from which every id is said to be another."""
+    changes = changed(30, "2", "1"), changed(5, "20200425085700", "2")
+    said = contradiction(findings(id_changes=changes), ids_changed_since=SINCE)
+    assert "but the id 2, which stood in the record before, stood in it afterwards too" in said
 
 
 @pytest.mark.parametrize(
