@@ -36,7 +36,7 @@ OLD, NEW, THIRD = "mail.solarmora.com", "mx.new.example", "mx.third.example"
 END = GONE + timedelta(seconds=WEEK)
 A_YEAR_LATER = GONE + timedelta(seconds=31_557_600)
 SERVES = f"{HOST} serves a policy with mode enforce at {ADDRESS}"
-UNSEEN = f"{ADDRESS} could not be asked (timed out)"
+UNSEEN = f"{ADDRESS} gave no answer (timed out)"
 
 
 def none_policy(found: Findings, **asked: Any) -> Plan:
@@ -132,12 +132,12 @@ def test_not_at_once_where_one_of_them_does_not(
     assert holding(answer) == {
         "now with overlap": stamp(GONE),
         "from all_off_at": stamp(END),
-        "better for a plain move": stamp(GONE),
     }
     assert (answer["answer"], answer["from"]) == ("now with overlap", stamp(GONE))
     assert answer["without_overlap_from"] == stamp(END)
     assert why in reasons(answer)["now"]
     assert {one["confidence"] for one in answer["choices"]} == {"computed"}
+    assert answer["overlap"] == reasons(answer)["now with overlap"]
     assert reasons(answer)["from all_off_at"] == (
         f"no sender holds a policy that could stop mail from {stamp(END)}"
     )
@@ -160,15 +160,18 @@ def test_an_overlap_names_the_old_hosts_that_all_policies_name(
 ) -> None:
     reason = told(method(found))["reason"]
     assert f"some sender may still hold an older policy until {stamp(END)}" in reason
-    assert f"keep one old MX host that the old policies name ({named}), with" in reason
+    assert f"keep one old MX host that matches what the old policies name ({named}), with" in reason
 
 
 @METHOD
 def test_no_overlap_where_the_policies_have_no_host_in_common(method: Any) -> None:
     answer = told(method(APART, new_mx=[NEW]))
     assert (answer["answer"], answer["from"]) == ("from all_off_at", stamp(END))
-    assert holding(answer).keys() == {"from all_off_at", "better for a plain move"}
-    assert reasons(answer)["now with overlap"].startswith("no MX host is known that every policy")
+    assert holding(answer).keys() == {"from all_off_at"}
+    assert answer["overlap"] == reasons(answer)["now with overlap"]
+    assert answer["overlap"] == (
+        "no old MX host is known that all policies name which may still be held"
+    )
     assert reasons(answer)["now"].count("is not named by version") == 2
 
 
@@ -226,9 +229,16 @@ def test_what_is_unknown_may_name_anything(
     assert answer["without_overlap_from"] == latest
     by = f"from {stamp(END)} by what is known, {latest} at the latest"
     assert reasons(answer)["from all_off_at"].endswith(by)
-    sure = {one["answer"]: one["confidence"] for one in answer["choices"]}
-    assert sure.pop("better for a plain move") == "computed"
-    assert set(sure.values()) == {"unknown"}
+    assert {one["confidence"] for one in answer["choices"]} == {"unknown"}
+
+
+def test_of_hosts_that_nobody_knows_none_can_be_kept() -> None:
+    answer = told(plan(findings(history=History(gap="no versions are kept"), missing=True),
+                       create_policy=True))  # fmt: skip
+    assert answer["answer"] == "from all_off_at"
+    assert answer["overlap"] == (
+        "only policies that nobody knows may still be held, and nobody knows whom they name"
+    )
 
 
 def test_vouching_for_a_max_age_bounds_the_wait_and_names_no_host() -> None:
@@ -250,11 +260,39 @@ def test_no_more_than_five_reasons() -> None:
 @pytest.mark.parametrize("new_mx", [None, [NEW]])
 def test_while_it_can_be_renewed_there_is_no_date(new_mx: list[str] | None) -> None:
     answer = told(deletion(NAMES_OLD, **({"new_mx": new_mx} if new_mx else {})))
-    assert holding(answer).keys() == {"now with overlap", "better for a plain move"}
+    assert holding(answer) == {"now with overlap": stamp(GONE)}
     assert answer["answer"] == "now with overlap"
     assert answer["without_overlap_from"] is None
-    assert f"until {HOST} no longer serves a policy. Until then keep" in answer["reason"]
-    assert reasons(answer)["from all_off_at"].startswith(f"no date can be given: {SERVES}, and")
+    assert (
+        f"until 604800 seconds (7 days) after {HOST} has stopped serving a policy, and until {stamp(END)} at"
+        " least. Until then keep"
+    ) in answer["reason"]
+    assert reasons(answer)["from all_off_at"] == (
+        f"no date can be given: {SERVES}, and senders that renew over HTTPS alone hold it for as long, and"
+        " its max_age more"
+    )
+    if new_mx:
+        assert reasons(answer)["now"] == (
+            f"{NEW} is not named by version v1, which may be held until 604800 seconds (7 days) after it is"
+            " no longer served"
+        )
+
+
+@pytest.mark.parametrize("later", [timedelta(), timedelta(hours=1), timedelta(days=400)])
+@pytest.mark.parametrize("max_age", [0, 60, WEEK])
+@pytest.mark.parametrize("served", ["enforce", "enforced"])
+def test_never_at_once_while_what_is_served_refuses_the_new_hosts(
+    served: str, max_age: int, later: timedelta
+) -> None:
+    """It is fetched again when its max_age is over, be that no time at all."""
+    made = deletion(of(history((400, policy(served, max_age=max_age)))), new_mx=[NEW])
+    answer = told(made, now=GONE + later)
+    assert not holding(answer).keys() & {"now", "from all_off_at"}
+    assert f"{NEW} is not named by version v1" in reasons(answer)["now"]
+    assert answer["without_overlap_from"] is None
+    # Nothing serves it any more: then it is over when its max_age is.
+    ended = told(made, now=GONE + later, seen=looked(NOT_FOUND))
+    assert (ended["answer"] == "now") == (later >= timedelta(seconds=max_age))
 
 
 def test_where_nothing_holds_the_answer_is_the_date_that_nobody_can_give() -> None:
@@ -277,9 +315,11 @@ def test_a_host_that_was_not_seen_may_serve_anything() -> None:
     answer = told(deletion(NAMES_BOTH, SILENT, new_mx=[NEW]))
     assert reasons(answer)["now"] == f"what the policy host serves is not known: {UNSEEN}"
     assert answer["answer"] == "now with overlap"
+    assert f"until {stamp(END)}, and for as long as {HOST} may serve" in answer["reason"]
     assert "what nobody knows may have named others" in answer["reason"]
     assert answer["confidence"] == "unknown"
-    assert holding(answer).keys() == {"now with overlap", "better for a plain move"}
+    assert holding(answer) == {"now with overlap": stamp(GONE)}
+    assert reasons(answer)["from all_off_at"] == f"no date can be given: {UNSEEN}"
 
 
 # --- policies that the object has no version of
@@ -289,19 +329,28 @@ def served_elsewhere(*named: str) -> Any:
     return answered(policy("enforce", *named))
 
 
+BEFORE = "nobody knows which hosts were named by what was served before the known history"
+
+
 def test_a_foreign_policy_counts_by_the_hosts_that_it_names() -> None:
-    both = deletion(NAMES_BOTH, served_elsewhere(NEW, THIRD), new_mx=[NEW])
-    assert told(both)["answer"] == "now"
-    other = told(deletion(NAMES_BOTH, served_elsewhere(OLD, THIRD), new_mx=[NEW]))
-    assert f"{NEW} is not named by version served at {ADDRESS}" in reasons(other)["now"]
-    assert f"({OLD})" in other["reason"], "what both have in common"
+    """Besides what that host served before it, which nobody knows."""
+    both = told(forever(NAMES_BOTH, served_elsewhere(NEW, THIRD), new_mx=[NEW]))
+    assert reasons(both)["now"].startswith(BEFORE)
+    assert "is not named by" not in reasons(both)["now"]
+    assert f"({NEW}; what nobody knows may have named others)" in both["reason"]
+    other = told(forever(NAMES_BOTH, served_elsewhere(OLD, THIRD), new_mx=[NEW]))
+    assert f"{NEW} is not named by the policy served at {ADDRESS}, which" in reasons(other)["now"]
+    assert f"({OLD}; what" in other["reason"], "what both have in common"
 
 
 def test_a_foreign_policy_that_came_after_the_plan_is_not_taken_for_the_plans() -> None:
     """At the address where the plan saw one that names the new host there is another now."""
-    made = deletion(NAMES_BOTH, served_elsewhere(NEW, OLD), new_mx=[NEW])
+    made = forever(NAMES_BOTH, served_elsewhere(NEW, OLD), new_mx=[NEW])
     later = told(made, seen=looked(served_elsewhere(THIRD)))
-    assert f"{NEW} is not named by version served at {ADDRESS} after" in reasons(later)["now"]
+    assert (
+        f"{NEW} is not named by the policy served at {ADDRESS} after the plan"
+        in reasons(later)["now"]
+    )
     assert later["answer"] == "from all_off_at", "nor are its hosts among those in common"
 
 
@@ -312,3 +361,36 @@ def test_a_mirror_that_brings_an_old_policy_back_spoils_the_overlap() -> None:
     mirrored = told(made, seen=looked(answered(ENFORCE)))
     assert mirrored["answer"] == "from all_off_at"
     assert not holding(mirrored).keys() & {"now", "now with overlap"}
+
+
+# --- what would be better for a plain move
+
+
+BETTER = "better for a plain move"
+FIRST = "first add the new MX hosts to the enforced policy and change the id"
+
+
+@pytest.mark.parametrize(
+    ("made", "holds"),
+    [
+        (plan(), True),
+        (deletion(), True),
+        (deletion(publish_none=True), True),
+        (plan(of(history((400, policy("enforced"))))), True),
+        (plan(of(history((400, NONE)))), False),  # there is nothing to add them to
+        (plan(findings(missing=True), create_policy=True), False),
+        (plan(findings(record_sets=[])), False),  # no id tells senders of it
+        (deletion(findings(record_sets=[])), False),
+    ],
+)
+def test_the_other_way_is_told_while_it_can_be_taken(made: Plan, *, holds: bool) -> None:
+    planned = made.expected["mx"]
+    assert holding(planned).get(BETTER) == (stamp(NOW) if holds else None)
+    begins = FIRST if holds else f"it is too late for it this time: {FIRST}"
+    assert reasons(planned)[BETTER].startswith(begins)
+    assert reasons(told(made))[BETTER].startswith(f"it is too late for it this time: {FIRST}")
+
+
+def test_what_is_better_is_no_less_sure_where_the_past_is_unknown() -> None:
+    sure = {one["answer"]: one["confidence"] for one in plan(YOUNG).expected["mx"]["choices"]}
+    assert sure == dict.fromkeys(sure, "unknown") | {BETTER: "computed"}
