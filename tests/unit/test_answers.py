@@ -29,17 +29,18 @@ from tests.unit.plans import (
     findings,
     forever,
     history,
+    looked,
     plan,
     policy,
     stored,
 )
 
 A_WEEK, A_YEAR = timedelta(seconds=WEEK), timedelta(seconds=31_557_600)
-GONE_SAID = f"MTA-STS is off for solarmora.com: the record is gone since {stamp(GONE)}"
+GONE_SAID = f"MTA-STS is off for solarmora.com: for senders that hold no policy since {stamp(GONE)}"
 A_WEEK_LATER = stamp(GONE + A_WEEK)
 SERVES = f"{HOST} serves a policy with mode enforce at {ADDRESS}"
 NOTHING = f"{HOST} serves no policy ({ADDRESS}: status 404)"
-UNSEEN = f"{ADDRESS} could not be asked (timed out)"
+UNSEEN = f"{ADDRESS} gave no answer (timed out)"
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Expected:
     ``renewing`` is what becomes of senders that renew over HTTPS alone.
     """
 
-    conforming: datetime
-    rfc: datetime
+    conforming: datetime | None
+    rfc: datetime | None
     every: datetime | None
     sentence: str
     why_every: str
@@ -72,14 +73,15 @@ NONE_POLICY = Expected(
 PUBLISHED = replace(
     NONE_POLICY,
     conforming=GONE + A_WEEK,
-    sentence=f"{GONE_SAID}; off for every sender from {A_WEEK_LATER}.",
+    sentence=f"{GONE_SAID}, for every sender from {A_WEEK_LATER}.",
 )
+NEEDING = f"{GONE_SAID}, for those that hold one and need the record from {A_WEEK_LATER};"
 SERVING = Expected(
-    GONE + A_WEEK,
-    GONE + A_WEEK,
     None,
-    f"{GONE_SAID}; off for senders that need it from {A_WEEK_LATER}; those that renew over HTTPS alone"
-    f" keep the policy for as long as {HOST} serves it.",
+    None,
+    None,
+    f"{NEEDING} those that renew over HTTPS alone keep it for as long as {HOST} serves one, and no end is"
+    " known.",
     f"{SERVES}, and senders that renew over HTTPS alone (RFC 8461 section 10.2) keep it while the host"
     f" serves it; for all others: {LONGEST}",
     f"keep the policy and renew it for as long as {HOST} serves one",
@@ -90,12 +92,12 @@ SERVING_NOTHING = replace(
     rfc=GONE + A_WEEK,
     why_every=f"{LONGEST}; nothing can renew it, as long as that stays so: {NOTHING}",
     renewing=f"cannot renew what they hold, because {NOTHING}",
-    next=f"let {HOST} serve no policy but mode none until {A_WEEK_LATER}.",
+    next=f"let {HOST} serve no policy but mode none until {A_WEEK_LATER}: mend neither it nor its certificate"
+    " before that, unless the object says none.",
 )
 NOT_SEEN = replace(
     SERVING,
-    sentence=f"{GONE_SAID}; off for senders that need it from {A_WEEK_LATER}; of those that renew over"
-    f" HTTPS alone nothing can be said, because {UNSEEN}.",
+    sentence=f"{NEEDING} of those that renew over HTTPS alone nothing can be said, because {UNSEEN}.",
     why_every=f"whether a policy can be renewed over HTTPS is not known: {UNSEEN}",
     renewing=f"may renew what they hold: {UNSEEN}",
     next=f"look whether {HOST} serves a policy, because {UNSEEN}.",
@@ -110,6 +112,9 @@ SCENARIOS: dict[str, tuple[Plan, Expected]] = {
 SCENARIO = pytest.mark.parametrize(("made", "said"), SCENARIOS.values(), ids=SCENARIOS)
 
 
+DATES = ("conforming_off_at", "rfc_off_at", "needing_record_off_at", "all_off_at")
+
+
 def told(made: Plan, **moments: Any) -> dict[str, Any]:
     return answer(made, confirmed(made, **moments))
 
@@ -118,22 +123,22 @@ def told(made: Plan, **moments: Any) -> dict[str, Any]:
 def test_for_whom_and_from_when(made: Plan, said: Expected) -> None:
     off = told(made)["off"]
     assert off["sentence"] == said.sentence
-    assert instant(off["conforming_off_at"]["at"]) == said.conforming
-    assert instant(off["rfc_off_at"]["at"]) == said.rfc
-    every = off["all_off_at"]["at"]
-    assert (every and instant(every)) == said.every
+    given = {name: off[name]["at"] for name in DATES}
+    assert given == {name: date for name, date in dates(confirmed(made)).items() if name in DATES}
     assert off["all_off_at"]["reason"] == said.why_every
+    assert off["needing_record_off_at"]["reason"] == LONGEST
     sure = "unknown" if said is NOT_SEEN else "computed"
-    assert {off[name]["confidence"] for name in ("rfc_off_at", "all_off_at")} == {sure}
-    assert off["conforming_off_at"]["confidence"] == sure
+    assert {off[name]["confidence"] for name in DATES} == {sure}
 
 
 @SCENARIO
-def test_the_four_dates(made: Plan, said: Expected) -> None:
+def test_the_dates(made: Plan, said: Expected) -> None:
+    """None stands for what nobody can know while some policy is, or may be, renewed."""
     every = said.every and stamp(said.every)
     assert dates(confirmed(made)) == {
-        "conforming_off_at": stamp(said.conforming),
-        "rfc_off_at": stamp(said.rfc),
+        "conforming_off_at": said.conforming and stamp(said.conforming),
+        "rfc_off_at": said.rfc and stamp(said.rfc),
+        "needing_record_off_at": A_WEEK_LATER,
         "all_off_at": every,
         "known_off_at": every,
     }
@@ -142,7 +147,12 @@ def test_the_four_dates(made: Plan, said: Expected) -> None:
 @SCENARIO
 def test_why_those_that_conform(made: Plan, said: Expected) -> None:
     reason = told(made)["off"]["conforming_off_at"]["reason"]
-    if made.deletes:
+    if said.conforming is None:
+        why = UNSEEN if said is NOT_SEEN else SERVES
+        assert reason == (
+            f"a sender may conform and renew over HTTPS alone (RFC 8461 section 10.2): {why}"
+        )
+    elif made.deletes:
         assert reason.startswith("without a record a sender keeps to the policy it holds until")
         assert reason.endswith("that can stop mail and " + LONGEST.partition("that ")[2])
     else:
@@ -150,8 +160,8 @@ def test_why_those_that_conform(made: Plan, said: Expected) -> None:
 
 
 @SCENARIO
-def test_who_does_not_conform(made: Plan, said: Expected) -> None:
-    who = {one["who"].split(",")[0]: one for one in told(made)["off"]["not_conforming"]}
+def test_who_does_otherwise(made: Plan, said: Expected) -> None:
+    who = {one["who"].split(",")[0]: one for one in told(made)["off"]["other_senders"]}
     rejecting = "senders that reject a none policy without mx lines"
     expected = {
         "senders that renew over HTTPS alone": said.every and stamp(said.every),
@@ -168,7 +178,7 @@ def test_who_does_not_conform(made: Plan, said: Expected) -> None:
 @pytest.mark.parametrize("asked", [{}, {"method": "delete-record", "publish_none": True}])
 def test_with_mx_lines_nobody_rejects_the_none_policy(asked: dict[str, Any]) -> None:
     off = told(plan(keep_mx=True, **asked))["off"]
-    assert not any("reject" in one["who"] for one in off["not_conforming"])
+    assert not any("reject" in one["who"] for one in off["other_senders"])
 
 
 @SCENARIO
@@ -177,11 +187,12 @@ def test_what_to_do(made: Plan, said: Expected) -> None:
     assert (trouble["state"], trouble["mail_at_risk"]) == ("off", False)
     mx, _, host = trouble["next"].partition("; ")
     assert host == said.next
-    until = (
-        f"until {HOST} no longer serves a policy that names them"
-        if said.every is None
-        else f"until {A_WEEK_LATER}"
-    )
+    until = {
+        SERVING: f"until 604800 seconds (7 days) after {HOST} has stopped serving a policy, and until"
+        f" {A_WEEK_LATER} at least",
+        NOT_SEEN: f"until {A_WEEK_LATER}, and for as long as {HOST} may serve a policy and its max_age"
+        " after that",
+    }.get(said, f"until {A_WEEK_LATER}")
     assert mx == (
         "the MX records may change now if one old MX host stays among the two that are tried first, or"
         f" else keep them as they are, {until}"
@@ -208,8 +219,9 @@ def test_a_testing_policy_can_be_renewed_and_what_stops_mail_has_its_date() -> N
     )
     said = told(forever(found))
     ends = stamp(GONE + 2 * A_WEEK)
-    assert f"off for senders that need it from {ends}; those that renew" in said["off"]["sentence"]
-    assert said["off"]["all_off_at"]["at"] is None
+    assert f"and need the record from {ends}; those that renew" in said["off"]["sentence"]
+    assert said["off"]["all_off_at"]["at"] is said["off"]["rfc_off_at"]["at"] is None
+    assert said["off"]["conforming_off_at"]["at"] == ends, "what is renewed stops no mail"
     assert f"or else keep them as they are, until {ends}; " in said["trouble"]["next"]
 
 
@@ -218,7 +230,50 @@ def test_what_to_do_where_the_new_hosts_are_fine_or_no_old_one_is_known() -> Non
     assert fine.startswith("the MX records may change now, to the hosts that were asked about; ")
     apart = findings(history=history((400, ENFORCE), (5, policy("enforce", "mx2.example"))))
     none = told(deletion(apart, publish_none=True))["trouble"]["next"]
-    assert none.startswith("no old MX host is known that all old policies name, so keep them as")
+    assert none.startswith(
+        f"no old MX host is known that all policies name which may still be held, so keep them as they are,"
+        f" until {A_WEEK_LATER}; keep {HOST} serving"
+    )
+
+
+FOREIGN = policy("enforce", "mx.elsewhere.example")
+LOOK = (
+    f"find out what {HOST} serves, because it is not the policy in S3, and whether it names the present MX"
+    " hosts; do not move the mail yet; to end it for senders that renew over HTTPS alone too, have"
+    f" {HOST} serve mode none, or nothing."
+)
+
+
+def test_a_foreign_policy_beside_the_object_puts_mail_at_risk() -> None:
+    """Senders hold the present MX hosts against what somebody else says of them."""
+    seen = told(forever(findings(), answered(FOREIGN)))
+    assert seen["trouble"] == {"state": "off", "mail_at_risk": True, "next": LOOK}
+    came = told(forever(findings(), NOT_FOUND), seen=looked(answered(FOREIGN)))
+    assert (came["trouble"]["mail_at_risk"], came["trouble"]["next"]) == (True, LOOK)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        forever(findings(missing=True), answered(FOREIGN)),  # it is the domain's own, elsewhere
+        forever(findings(), answered(policy("testing", "mx.elsewhere.example"))),
+        forever(findings(), answered(policy("none"))),
+        forever(findings(), SILENT),
+        deletion(),
+    ],
+)
+def test_nothing_else_does(made: Plan) -> None:
+    assert told(made)["trouble"]["mail_at_risk"] is False
+
+
+@pytest.mark.parametrize(
+    "served", [FOREIGN, policy("testing", "mx.elsewhere.example"), policy("enforced", "b.example")]
+)
+def test_a_policy_that_is_not_the_objects_is_ended_where_it_is_served(served: bytes) -> None:
+    """Publishing none would write to an object that nobody is served."""
+    assert told(forever(findings(), answered(served)))["trouble"]["next"].endswith(
+        f"renew over HTTPS alone too, have {HOST} serve mode none, or nothing."
+    )
 
 
 # --- what the reasons rest on
@@ -294,8 +349,7 @@ def test_a_year_that_is_assumed_stands_beside_what_is_known() -> None:
 @pytest.mark.parametrize("asked", [{}, {"publish_none": True}])
 def test_what_is_vouched_for_is_called_attested(asked: Mapping[str, Any]) -> None:
     off = told(deletion(YOUNG, NOT_FOUND, longest_max_age=WEEK, **asked))["off"]
-    names = ("conforming_off_at", "rfc_off_at", "all_off_at")
-    assert [off[name]["confidence"] for name in names] == ["attested"] * 3
+    assert {off[name]["confidence"] for name in DATES} == {"attested"}
     assert off["all_off_at"]["at"] == A_WEEK_LATER
 
 
@@ -324,9 +378,11 @@ def test_delete_record_never_promises_before_the_longest_policy_ends(
     # Each was served under the id that stands until now, so each counts from when that is gone.
     enforced = [max_age for mode, max_age in versions if mode in {"enforce", "enforced"}]
     longest = GONE + timedelta(seconds=max(enforced, default=0))
-    assert instant(said["conforming_off_at"]["at"]) >= longest
-    if said["all_off_at"]["at"] is not None:
-        held = [max_age for mode, max_age in versions if mode != "none"]
-        assert instant(said["all_off_at"]["at"]) >= GONE + timedelta(seconds=max(held, default=0))
-    else:
-        assert not publish
+    held = [max_age for mode, max_age in versions if mode != "none"]
+    last = GONE + timedelta(seconds=max(held, default=0))
+    assert instant(said["needing_record_off_at"]["at"]) >= last
+    for name, least in (("conforming_off_at", longest), ("all_off_at", last)):
+        if said[name]["at"] is not None:
+            assert instant(said[name]["at"]) >= least
+        else:
+            assert not publish
