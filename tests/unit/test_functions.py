@@ -1,0 +1,206 @@
+"""What functions tell the ledger: when an id changed, what is saved, and how a failed run is judged."""
+
+import importlib.util
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mta_sts import wiring
+from mta_sts.adapters.ledger import Claim
+from mta_sts.errors import PolicyNotFoundError
+from mta_sts.instants import stamp
+from mta_sts.observed import RecordSet
+from mta_sts.plan import Plan
+from tests.unit.plans import (
+    GONE,
+    NONE,
+    NOT_FOUND,
+    NOW,
+    answered,
+    deletion,
+    findings,
+    looked,
+    plan,
+    stored,
+    txt,
+)
+from tests.unit.test_state_machine import ROOT
+
+EXECUTION = {"arn": "arn:aws:states:eu-west-1:1:execution:m:me", "started_at": stamp(NOW)}
+FRESH = NOW + timedelta(seconds=60)
+IN_SYNC = NOW + timedelta(seconds=90)
+
+
+def handled(verb: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Call a function as Lambda does."""
+    spec = importlib.util.spec_from_file_location(verb, ROOT / "functions" / verb / "app.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    answer: dict[str, Any] = module.handler(event, None)
+    return answer
+
+
+class Book:
+    """A ledger that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.claims: list[Claim] = []
+        self.finished: dict[str, Any] = {}
+
+    def claim(self, claim: Claim, _now: Any) -> None:
+        self.claims.append(claim)
+
+    def finish(self, *_who: str, **fields: Any) -> None:
+        self.finished = fields
+
+
+@pytest.fixture
+def book(monkeypatch: pytest.MonkeyPatch) -> Book:
+    kept = Book()
+    monkeypatch.setattr(wiring, "ledger", lambda: kept)
+    return kept
+
+
+# --- when the id changed
+
+
+def confirmed(book: Book, made: Plan, changed_at: Any) -> dict[str, Any]:
+    """Record a confirmed run; return the change of the id that it leaves."""
+    caches = {"fresh_at": stamp(FRESH)} if made.publishes else None
+    moments = {
+        "host": looked(answered()),
+        "published": {"published_at": stamp(NOW), "written": True} if made.publishes else None,
+        "caches": caches,
+        "served": {"checked_at": stamp(FRESH)} if made.publishes else None,
+        "changed": {"changed_at": stamp(changed_at)},
+        "in_sync": {"checked_at": stamp(IN_SYNC)},
+        "names": {"record_gone_at": stamp(GONE)},
+        "contradicted": None,
+    }
+    seen = looked(answered(NONE) if made.publishes else NOT_FOUND)
+    event = {"plan": made.to_dict(), "execution": EXECUTION, "moments": moments}
+    handled("record_outcome", event | {"record": {"ready": True}, "policy": seen})
+    change: dict[str, Any] = book.finished["id_change"]
+    return change
+
+
+@pytest.mark.parametrize("made", [plan(), deletion(publish_none=True)])
+@pytest.mark.parametrize(
+    ("changed_at", "recorded"),
+    [
+        (FRESH + timedelta(seconds=30), FRESH + timedelta(seconds=30)),
+        # Stamps are of whole seconds: within the same one it still came after.
+        (FRESH, FRESH + timedelta(seconds=1)),
+        # A run that takes up where another stopped finds the set changed already.
+        (FRESH - timedelta(seconds=30), FRESH + timedelta(seconds=1)),
+    ],
+)
+def test_an_id_changes_after_every_cache_is_fresh(
+    book: Book, made: Plan, changed_at: Any, recorded: Any
+) -> None:
+    """Or what a cache handed out until then would count as stored under the new id."""
+    change = confirmed(book, made, changed_at)
+    assert change["at"] == stamp(recorded)
+    assert change["at"] > change["fresh_at"]
+    assert (change["published_at"], change["gone_at"]) == (stamp(NOW), stamp(GONE))
+
+
+def test_a_plain_deletion_changes_it_when_it_does(book: Book) -> None:
+    change = confirmed(book, deletion(), NOW)
+    assert (change["at"], change["fresh_at"], change["published_at"]) == (stamp(NOW), None, None)
+    assert (change["id"], change["old"]) == ("", "20200425085700")
+
+
+# --- what a claim remembers
+
+
+@pytest.mark.parametrize(
+    ("values", "ids", "old"),
+    [
+        (["v=STSv1; id=1;"], {"1"}, True),
+        (["v=STSv1; id=1;", "v=STSv1; id=2;"], {"1", "2"}, True),
+        (["v=STSv1; id=1;", "v=STSv1 ; id=3;", "v=STSv1; id=2;"], {"1", "2"}, True),
+        (["v=STSv1; id=?;"], set(), True),
+        (["neighbour"], set(), False),
+    ],
+)
+def test_a_claim_remembers_every_id_that_stood_there(
+    book: Book, values: list[str], ids: set[str], *, old: bool
+) -> None:
+    """Of several values, too, one was perhaps what some sender knows."""
+    made = deletion(
+        findings(missing=True, record_sets=[txt(*values)]), NOT_FOUND, longest_max_age=1
+    )
+    request = {"domain": "solarmora.com", "method": "delete-record"}
+    handled("claim_domain", {"plan": made.to_dict(), "request": request, "execution": EXECUTION})
+    [claim] = book.claims
+    assert set(claim.ids) - {""} == ids
+    assert claim.old_record is old
+    assert (claim.new_id, claim.policy) == ("", None)
+
+
+# --- how a failed run is judged
+
+
+class AsTheyAre:
+    """Store and zones as they are after the failure; what is an error cannot be looked at."""
+
+    def __init__(self, policy: Any, record: Any) -> None:
+        self._policy, self._record = policy, record
+
+    def read(self, *_where: str) -> Any:
+        return _given(self._policy)
+
+    def record_set(self, *_where: str) -> Any:
+        return _given(self._record)
+
+
+def _given(found: Any) -> Any:
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+ALONE, PUBLISHING = deletion(), deletion(publish_none=True)
+OURS = stored(PUBLISHING.policy.after.encode())
+BROKEN, GONE_TOO = RuntimeError("denied"), PolicyNotFoundError("no object")
+LEFT = RecordSet(ALONE.record.name, 60, ('"v=spf1 -all"',))
+
+
+@pytest.mark.parametrize(
+    ("made", "policy", "record", "changed"),
+    [
+        (ALONE, stored(), None, "record"),
+        (ALONE, BROKEN, None, "record"),  # a plain deletion needs no policy
+        (ALONE, GONE_TOO, LEFT, "record"),
+        (ALONE, stored(), BROKEN, "unknown"),
+        (PUBLISHING, OURS, None, "policy and record"),
+        (PUBLISHING, BROKEN, None, "unknown"),
+        (PUBLISHING, GONE_TOO, None, "record"),
+        (PUBLISHING, OURS, BROKEN, "unknown"),
+        (plan(), BROKEN, plan().record.after, "unknown"),
+    ],
+)
+def test_policy_and_record_are_looked_at_each_by_itself(
+    book: Book,
+    monkeypatch: pytest.MonkeyPatch,
+    made: Plan,
+    policy: Any,
+    record: Any,
+    changed: str,
+) -> None:
+    now = AsTheyAre(policy, record)
+    monkeypatch.setattr(wiring, "policy_store", lambda: now)
+    monkeypatch.setattr(wiring, "zones", lambda _role: now)
+    event = {
+        "plan": made.to_dict(),
+        "execution": EXECUTION,
+        "failure": {"Error": "X", "Cause": "y"},
+        "failed_state": "Delete Record",
+    }
+    assert handled("record_outcome", event)["changed"] == changed
+    assert book.finished["run"]["changed"] == changed
+    assert "id_change" not in book.finished, "nothing is confirmed"
