@@ -321,7 +321,6 @@ def test_moments_of_a_run_that_is_carried_out_at_once() -> None:
     )
 
 
-LATE = {"laggards": [{"server": "ns-1.example"}]}
 CHECK = {
     "checked_at": stamp(GONE + timedelta(minutes=5)),
     "record_gone_at": stamp(GONE + timedelta(hours=1)),
@@ -329,15 +328,24 @@ CHECK = {
 
 
 @pytest.mark.parametrize(
-    ("contradicted", "gone"), [(None, GONE), (LATE, GONE + timedelta(hours=1))]
+    ("lagging", "gone"),
+    [
+        (None, GONE),
+        (["resolver"], GONE + timedelta(minutes=5)),  # its cache has let go when it agrees
+        (["resolver", "resolver"], GONE + timedelta(minutes=5)),
+        (["ns-1.example"], GONE + timedelta(hours=1)),  # which may have handed it out again
+        (["resolver", "ns-1.example", "resolver"], GONE + timedelta(hours=1)),
+        ([], GONE + timedelta(minutes=5)),  # name servers could not even be asked
+    ],
 )
-def test_moments_where_the_policy_was_left_alone(contradicted: Any, gone: datetime) -> None:
+def test_moments_where_the_policy_was_left_alone(lagging: Any, gone: datetime) -> None:
     first, last = looked(answered()), looked(NOT_FOUND)
+    rows = None if lagging is None else [{"server": server} for server in lagging]
     data = {
         "names": {"record_gone_at": stamp(GONE)},
         "in_sync": {"checked_at": stamp(NOW)},
         "published": None,
         "host": first,
-        "contradicted": contradicted,
+        "contradicted": None if rows is None else {"laggards": rows},
     }
     assert moments_from(data, CHECK, last) == Moments(gone, NOW, looks=(first, last))
