@@ -146,7 +146,8 @@ def saved_record(lab: Lab, domain: str) -> list[str]:
         TableName=lab.stack_outputs["LedgerTableName"],
         Key={"domain": {"S": domain}, "item": {"S": "domain"}},
     )["Item"]
-    return [value["S"] for value in item["saved"]["M"]["record"]["M"]["values"]["L"]]
+    record = item["saved"]["M"]["record"].get("M", {})
+    return [value["S"] for value in record.get("values", {}).get("L", [])]
 
 
 def test_published_later_it_ends_for_those_that_renew_too(seen: Seen, lab: Lab) -> None:
