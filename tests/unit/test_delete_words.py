@@ -132,8 +132,8 @@ ACCEPTED = {"accept_exposure_until": "2028-01-01"}
 
 def test_what_was_accepted_bounds_nobody_who_renews_without_the_record() -> None:
     said = "accept_exposure_until (2028-01-01T00:00:00Z) bounds senders that need the record."
-    assert any(one.startswith(said) for one in deletion(**ACCEPTED).warnings)
-    assert any("have no date: mta-sts" in one for one in deletion(**ACCEPTED).warnings)
+    assert any(one.startswith(said) for one in deletion(findings(), **ACCEPTED).warnings)
+    assert any("have no date: mta-sts" in one for one in deletion(findings(), **ACCEPTED).warnings)
     for other in (deletion(findings(), NOT_FOUND, **ACCEPTED), deletion()):
         assert not any("bounds senders that need" in one for one in other.warnings)
 
@@ -146,6 +146,8 @@ def test_a_policy_that_says_none_is_better_left_its_record_for_a_while() -> None
     over = deletion(findings(policy=stored(NONE)))
     assert not any("says none already" in one for one in over.warnings)
     assert not any("says none already" in one for one in plan(there).warnings)
+    stale = deletion(there, answered())  # who looks finds an older one
+    assert not any("says none already" in one for one in stale.warnings)
 
 
 def test_a_foreign_policy_is_warned_of_by_what_it_names() -> None:

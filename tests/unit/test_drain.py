@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import mta_sts.drain
-from mta_sts.drain import FOREIGN, Body, BodyMode, Drain, IdChange, drain, end_served
+from mta_sts.drain import Body, BodyMode, Drain, IdChange, drain, end_served
+from mta_sts.observed import FOREIGN
 from mta_sts.policy import MAX_AGE_LIMIT
 
 YEAR = timedelta(seconds=MAX_AGE_LIMIT)

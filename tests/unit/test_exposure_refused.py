@@ -116,13 +116,14 @@ def test_what_the_host_serves_counts_whatever_is_stored() -> None:
 
 
 WEEKS = policy(max_age=2 * WEEK)
-VOUCH = (
-    "If you know that no policy of this domain ever had a longer max_age than, say, a week, vouch for it by"
-    " longest_max_age: 604800"
-)
+FOREIGN = policy("enforce", "mx.elsewhere.example", max_age=2 * WEEK)
+VOUCH = "If you know that no policy of this domain ever had a longer max_age than, say, "
+VOUCH_WEEK = f"{VOUCH}604800 seconds (7 days), vouch for it by longest_max_age: 604800"
+VOUCH_WEEKS = f"{VOUCH}1209600 seconds (14 days), vouch for it by longest_max_age: 1209600"
 WAIT = "The policy is none already: wait until 2026-12-08T05:05:06Z, then delete the record"
 USE = "se none-policy, which ends it for senders that re-read the record as soon as the TTL is over"
 ACCEPT = "ccept the wait by accept_exposure_until: 2026-12-10."
+A_YEAR = ACCEPT.replace("2026-12-10", "2027-11-26")
 THERE = findings(policy=stored(NONE), history=history((400, WEEKS), (5, NONE)))
 
 
@@ -139,11 +140,34 @@ THERE = findings(policy=stored(NONE), history=history((400, WEEKS), (5, NONE)))
             {},
             f"{WAIT}; or a{ACCEPT}",
         ),
+        # The object says none, and a host that is stale serves what can still be ended that way.
+        (THERE, answered(WEEKS), {}, f"U{USE}; or a{ACCEPT}"),
+        # What is no version of the object cannot: none-policy refuses that host.
+        (
+            standing(WEEKS),
+            answered(FOREIGN),
+            {"longest_max_age": 2 * WEEK},
+            f"A{ACCEPT}",
+        ),
+        (THERE, answered(FOREIGN), {"longest_max_age": 2 * WEEK}, f"A{ACCEPT}"),
         (
             YOUNG,
             NOT_FOUND,
             {},
-            f"{VOUCH}; or a{ACCEPT.replace('2026-12-10', '2027-11-26')}",
+            f"{VOUCH_WEEK}; or a{A_YEAR}",
+        ),
+        # Vouching for a week would be refused where a longer policy is known, though it be over.
+        (
+            findings(history=history((50, WEEKS), (20, ENFORCE), known=False)),
+            NOT_FOUND,
+            {},
+            f"{VOUCH_WEEKS}; or a{A_YEAR}",
+        ),
+        (
+            findings(history=history((400, policy(max_age=YEAR)), (300, None), (5, ENFORCE))),
+            answered(),
+            {},
+            f"U{USE}; or a{A_YEAR}",
         ),
     ],
 )  # fmt: skip
@@ -151,6 +175,16 @@ def test_what_to_do_instead(
     found: Findings, fetched: Any, asked: dict[str, Any], ways: str
 ) -> None:
     assert refusal(found, fetched, **asked).endswith(f"Nothing was changed. {ways}")
+
+
+def test_what_is_proposed_to_vouch_for_is_not_refused_as_not_so() -> None:
+    found = findings(history=history((50, WEEKS), (20, ENFORCE), known=False))
+    proposed = int(refusal(found).partition("longest_max_age: ")[2].partition(";")[0])
+    said = refusal(found, longest_max_age=proposed)
+    assert VOUCH not in said, "once is enough"
+    until = said.partition("accept_exposure_until: ")[2].rstrip(".")
+    assert until == "2026-12-10", "a fortnight, and no year"
+    assert deletion(found, longest_max_age=proposed, accept_exposure_until=until).deletes
 
 
 def test_what_nobody_can_hold_any_more_is_not_too_long() -> None:
@@ -262,7 +296,7 @@ def test_a_longer_policy_than_was_vouched_for(found: Findings, longest: int, nam
 def test_what_the_host_serves_contradicts_too() -> None:
     foreign = answered(policy("enforce", "mx.example", max_age=WEEK + 1))
     said = contradiction(findings(), foreign, longest_max_age=WEEK)
-    assert f"the policy served at {ADDRESS} has 604801" in said
+    assert f"says 604800, but the policy served at {ADDRESS} has 604801" in said
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from mta_sts.instants import instant, stamp
 from mta_sts.observed import FOREIGN, Findings, foreign_label
 from mta_sts.plan import Plan, Waits
 from mta_sts.plan_text import steps, summary
-from mta_sts.policy import Mode, read
+from mta_sts.policy import MAX_AGE_LIMIT, Mode, read
 from mta_sts.policy_plan import bodies, common_mx, plan_policy
 from mta_sts.record_plan import plan_change, plan_deletion
 from mta_sts.request import Request
@@ -32,6 +32,7 @@ from mta_sts.spans import days
 
 # Step Functions carries 256 KiB of state, a check's evidence beside the plan.
 _MOST_BYTES = 120_000
+_A_WEEK = 604_800  # seconds
 
 
 def build(
@@ -148,9 +149,8 @@ def _check_attestations(plan: Plan, now: datetime) -> None:
     }
     if longer:
         label = max(longer, key=lambda label: longer[label])
-        problems.append(
-            f"longest_max_age says {longest}, but the policy {label} has {longer[label]}"
-        )
+        named = label if label.startswith(FOREIGN) else f"the policy {label}"
+        problems.append(f"longest_max_age says {longest}, but {named} has {longer[label]}")
     if plan.ids_changed_since:
         since = instant(plan.ids_changed_since)
         # The ids that the ledger has seen in the record before then.
@@ -218,15 +218,20 @@ def _refuse_long_exposure(plan: Plan, bounds: Bounds, limit: int) -> None:
 
 def _ways_out(plan: Plan, bounds: Bounds, last: datetime) -> str:
     """Name what to do instead of a deletion that is refused, the best first."""
-    ways = []
-    if any(one.mode == "unknown" for one in bounds.alive):
+    ways, renewal = [], bounds.renewal
+    # Vouching for less than what is known would be refused, as not so.
+    known = [one.max_age for one in bounds.left.exposures if one.mode != "unknown"]
+    most = max([_A_WEEK, *known])
+    unknown = any(one.mode == "unknown" for one in bounds.alive)
+    if unknown and plan.longest_max_age is None and most < MAX_AGE_LIMIT:
         ways.append(
-            "if you know that no policy of this domain ever had a longer max_age than, say, a week, vouch for"
-            " it by longest_max_age: 604800"
+            f"if you know that no policy of this domain ever had a longer max_age than, say, {days(most)},"
+            f" vouch for it by longest_max_age: {most}"
         )
-    if plan.policy.before_mode == Mode.NONE.value:
+    if _none_already(plan, bounds):
         ways.append(f"the policy is none already: wait until {stamp(last)}, then delete the record")
-    elif plan.publishes or bounds.renewal.possible:
+    # none-policy refuses a host that serves what is no version of the object.
+    elif plan.publishes or (renewal.possible and not renewal.foreign):
         ways.append(
             "use none-policy, which ends it for senders that re-read the record as soon as the TTL is over"
         )
@@ -237,6 +242,11 @@ def _ways_out(plan: Plan, bounds: Bounds, last: datetime) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
+def _none_already(plan: Plan, bounds: Bounds) -> bool:
+    """Tell whether senders that look would find mode none, and not something else than the object."""
+    return plan.policy.before_mode == Mode.NONE.value and not bounds.renewal.possible
+
+
 def _cautions(plan: Plan, bounds: Bounds) -> list[str]:
     """Warn of what the dates of a deletion do not show by themselves."""
     told = []
@@ -245,7 +255,7 @@ def _cautions(plan: Plan, bounds: Bounds) -> list[str]:
             f"accept_exposure_until ({plan.accept_exposure_until}) bounds senders that need the record. Those"
             f" that renew over HTTPS alone have no date: {bounds.renewal.reason}."
         )
-    if plan.deletes and plan.policy.before_mode == Mode.NONE.value and bounds.alive:
+    if plan.deletes and _none_already(plan, bounds) and bounds.alive:
         last = max(one.ends for one in bounds.alive)
         told.append(
             "The policy says none already. Senders that have not looked since would find it while the record"
