@@ -216,6 +216,18 @@ DELETED = {"id": "", "old": "20200425085700"}
 
 CHAINS: list[tuple[str, list[dict[str, Any]], list[Mapping[str, Any]], int | None]] = [
     ("the id is the recorded one", [txt("v=STSv1; id=20200425085700;")], [recorded(50)], 50),
+    (
+        "each change found what the one before it had made",
+        [txt("v=STSv1; id=9;")],
+        [recorded(50, id="7"), recorded(20, id="9", old="7")],
+        50,
+    ),
+    (
+        "the last one found another",
+        [txt("v=STSv1; id=9;")],
+        [recorded(50, id="7"), recorded(20, id="9", old="8")],
+        20,
+    ),
     ("an id of the past was put back", [txt("v=STSv1; id=1;")], [recorded(50)], None),
     (
         "one of the past was put back, which a change on record had made",
