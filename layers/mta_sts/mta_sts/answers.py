@@ -53,7 +53,9 @@ def _off(plan: Plan, bounds: Bounds) -> dict[str, Any]:
             bounds.confidence if plan.deletes else "computed",
         ),
         "rfc_off_at": (
-            "the last moment at which a policy could be fetched, and its max_age",
+            "the last moment at which a policy could be fetched, and its max_age"
+            if bounds.rfc
+            else f"a policy may be fetched for as long as it is served: {bounds.renewal.reason}",
             bounds.confidence,
         ),
         "needing_record_off_at": (_longest(plan, bounds), bounds.confidence),
