@@ -47,7 +47,7 @@ def test_the_longest_policy_of_the_whole_history_counts(lab: Lab, domain: str) -
         before,
         f"version {versions(lab, domain)[0]} of the policy (mode enforce), max_age {MONTH} seconds (30 days)",
         "more than the 604800 seconds (7 days) that this stack accepts (MaxPolicyAgeSeconds)",
-        "use none-policy",
+        "Use none-policy",
         "accept the wait by accept_exposure_until: ",
     )
     until = instant(text.partition("hold until ")[2].partition(".")[0])

@@ -111,11 +111,10 @@ def _standing(domain: str, changed: str, error: str, plan: Plan | None) -> tuple
     if changed == "nothing":
         return _untouched(domain, plan), _risk_untouched(error), action
     if changed == PUT_BACK:
-        state, action = _put_back(domain, plan, action)
         return (
-            state,
+            _put_back(domain, plan),
             "Mail is not at risk while it goes to the MX hosts of that policy; do not move it.",
-            action,
+            "find out who put it back (Terraform, say), then send the same request again.",
         )
     deletes = plan is not None and plan.deletes
     if changed in _RECORD_STATES:
@@ -134,16 +133,14 @@ def _standing(domain: str, changed: str, error: str, plan: Plan | None) -> tuple
     return state, stay, action
 
 
-def _put_back(domain: str, plan: Plan | None, action: str) -> tuple[str, str]:
+def _put_back(domain: str, plan: Plan | None) -> str:
     if plan is not None and plan.deletes:
-        state = (
+        return (
             f"half changed for {domain}: the record is deleted, but an older policy was put back after this"
             " run wrote none."
         )
-        return state, action
     return (
-        f"MTA-STS is still on for {domain}: an older policy was put back after this run wrote none.",
-        "find out who put it back (Terraform, say), then send the same request again.",
+        f"MTA-STS is still on for {domain}: an older policy was put back after this run wrote none."
     )
 
 
