@@ -89,8 +89,8 @@ def moments_from(
 ) -> Moments:
     """Read the moments that the workflow collected in its variables.
 
-    ``contradicted`` is the last look at the record that was not confirmed yet: somebody showed the
-    old one after it should have been gone.
+    ``contradicted`` is the last look at the record that was not confirmed yet, or rather the first in
+    which a name server contradicted: somebody showed the old one after it should have been gone.
     """
     gone = instant(data["names"]["record_gone_at"])
     late = data.get("contradicted")
