@@ -121,8 +121,8 @@ def _of_starts(functions: Functions, started: Mapping[str, Start]) -> list[Figur
     for name, start in started.items():
         function = functions[name]
         took = (
-            f"{start.seconds * 1000:.0f} ms over {start.least_seconds * 1000:.0f} ms and"
-            f" {start.later_seconds * 1000:.0f} ms for a second call"
+            f"{start.seconds * 1000:.0f} ms over {start.least_seconds * 1000:.0f} ms;"
+            f" a second call takes {start.later_seconds * 1000:.0f} ms"
         )
         held = f"{start.peak_mb:.0f} MB of {function.memory_mb} MB"
         part = start.peak_mb / function.memory_mb

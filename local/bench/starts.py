@@ -56,11 +56,8 @@ class Start:
 
     @property
     def ratio(self) -> float:
-        """Import and first call, over what must be imported and what the call takes by itself.
-
-        What a function is there to do is no waste, be it the dozen calls of planning or the one of a check.
-        """
-        return self.seconds / (self.least_seconds + self.later_seconds)
+        """The one over the other."""
+        return self.seconds / self.least_seconds
 
     @property
     def log_bytes(self) -> int:

@@ -137,3 +137,14 @@ def test_a_cname(lab: Lab, domain: str) -> None:
         "take the record back first, or withdraw the CNAME by delete-record.",
     )
     check_failure(run, "RecordConflictError", before, *told)
+
+
+def test_name_servers_that_are_all_silent(lab: Lab, domain: str) -> None:
+    """No change could be proven, so none is begun."""
+    before = added(lab, domain, [RECORD])
+    lab.resolvers_world.warm(domain, "NS")  # which resolvers go on knowing
+    for server in range(len(lab.name_servers)):
+        lab.server_down(domain, server)
+    run = lab.run(none_policy(domain))
+    told = (f"no name server of zone {domain}", NAME_SERVERS[0], "timed out")
+    check_failure(run, "DnsUnreachableError", before, *told)

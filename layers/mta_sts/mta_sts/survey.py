@@ -67,13 +67,16 @@ def survey(
     )
     remembered = ledger.domain(request.domain)
     stored, history = _policy(request, store, location)
+    record_sets = zones.record_sets(zone.zone_id, name)
+    stands = any(record_set["Type"] in {"TXT", "CNAME"} for record_set in record_sets)
     found = Findings(
         location=location,
         stored=stored,
         history=history,
         zone=zone,
-        record_sets=zones.record_sets(zone.zone_id, name),
-        negative_ttl=negative_ttl(zone.name, servers, network),
+        record_sets=record_sets,
+        # That there is no record can be remembered only where there is none.
+        negative_ttl=0 if stands else negative_ttl(zone.name, servers, network),
         longest_ttl=max(
             _answered_ttl(name, zone, servers, network), _remembered_ttl(remembered, now)
         ),
@@ -147,12 +150,23 @@ def _answered_ttl(
 ) -> int:
     """Ask everybody for the record as it is: the longest TTL that anybody was given, by a wildcard too.
 
-    Raises ZoneNotDelegatedError where the zone's own servers refer to others for this name.
+    Raises ZoneNotDelegatedError where the zone's own servers refer to others for this name, and
+    DnsUnreachableError where none of them answers: no change could be proven.
     """
     asked = ask_everywhere(name, servers, network, rounds=1)
     own = [answer for answer in asked.answers if answer.kind == "authority"]
     refer = [answer for answer in own if answer.detail == REFERRAL]
-    if refer and not any(answer.outcome in ("present", "absent") for answer in own):
+    answered = any(answer.outcome in ("present", "absent") for answer in own)
+    if not answered and not refer:
+        told = [f"{answer.server} ({answer.address}): {answer.detail}" for answer in own]
+        told += [
+            f"{item.server}: {item.reason}" for item in asked.not_asked if item.kind == "authority"
+        ]
+        raise DnsUnreachableError(
+            f"no name server of zone {zone.name} ({zone.zone_id}) gave an answer for {name}:"
+            f" {'; '.join(told[:10])}. Nothing was changed. Look at these servers, then run again."
+        )
+    if refer and not answered:
         raise ZoneNotDelegatedError(
             f"The name servers of zone {zone.name} ({zone.zone_id}) refer to others for {name}"
             f" ({refer[0].server} at {refer[0].address}): a record in this zone would be seen by nobody."
