@@ -31,7 +31,7 @@ def check_refused(lab: Lab, before: Snapshot, *found: str, at: tuple[str, ...] =
         "in “Check Host”",
         f"https://mta-sts.{before.domain}/.well-known/mta-sts.txt does not serve s3://{bucket}/{key}",
         "mend the host (or PolicyBucket and PolicyKey, if it serves another object)",
-        "While the host is broken only the old policy's end, max_age after a sender's last fetch,",
+        "If the host cannot be mended, delete-record keeps new senders from taking the policy up;",
     )
     text = check_failure(run, "PolicyNotServedError", before, *told)
     assert "Publish Policy" not in run.states
