@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 from local.lab import Lab
 from mta_sts.adapters.route53 import Zones
 from mta_sts.errors import ConcurrentChangeError, RecordConflictError
-from mta_sts.observed import RecordSet
+from mta_sts.record_set import RecordSet
 from tests.adapters.hosted_zones import error, interfered, swap, txt, zone
 
 

@@ -7,7 +7,7 @@ import pytest
 from local.lab import Lab
 from mta_sts.adapters.route53 import Zones
 from mta_sts.errors import ConcurrentChangeError, RecordConflictError
-from mta_sts.observed import RecordSet
+from mta_sts.record_set import RecordSet
 from tests.adapters.hosted_zones import error, interfered, put, swap, txt, zone
 
 

@@ -22,7 +22,7 @@ from mta_sts.adapters.ledger import LONGEST_FUNCTION_SECONDS
 from mta_sts.adapters.route53 import Zones
 from mta_sts.adapters.s3 import PolicyStore
 from mta_sts.errors import PolicyUnreadableError, TransientError
-from mta_sts.observed import RecordSet
+from mta_sts.record_set import RecordSet
 from mta_sts.transient import retried_by_the_workflow
 
 URL = "https://service.example"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mta_sts.errors import RecordConflictError, ZoneNotDelegatedError
-from mta_sts.observed import Findings, HostedZone, RecordSet, Wildcard
+from mta_sts.observed import Findings, HostedZone, Wildcard
+from mta_sts.record_set import RecordSet
 from tests.unit.plans import (
     ENFORCE,
     NAME,

@@ -10,8 +10,8 @@ from mta_sts import wiring
 from mta_sts.adapters.ledger import Claim
 from mta_sts.errors import PolicyNotFoundError
 from mta_sts.instants import stamp
-from mta_sts.observed import RecordSet
 from mta_sts.plan import Plan
+from mta_sts.record_set import RecordSet
 from tests.unit.plans import (
     GONE,
     NONE,

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from mta_sts.instants import instant, stamp
-from mta_sts.observed import History, RecordSet, Version
+from mta_sts.observed import History, Version
 from mta_sts.outcome import BEFORE_WRITES, Standing, succeeded, what_changed
 from mta_sts.plan import Plan
+from mta_sts.record_set import RecordSet
 from tests.unit.plans import ENFORCE, NONE, NOW, findings, plan, stored
 from tests.unit.test_state_machine import DEFINITION, STATES, reachable
 

@@ -8,9 +8,9 @@ import pytest
 
 from mta_sts.instants import stamp
 from mta_sts.messages import PUT_BACK
-from mta_sts.observed import RecordSet
 from mta_sts.outcome import Standing, succeeded, what_changed
 from mta_sts.plan import Plan
+from mta_sts.record_set import RecordSet
 from tests.unit.plans import (
     ADDRESS,
     ENFORCE,

@@ -12,10 +12,11 @@ from mta_sts.errors import (
     RecordConflictError,
     ZoneNotDelegatedError,
 )
-from mta_sts.observed import History, Location, RecordSet, Version
+from mta_sts.observed import History, Location, Version
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode, Policy
 from mta_sts.record import Record
+from mta_sts.record_set import RecordSet
 from tests.unit.plans import (
     ENFORCE,
     LONG_AGO,

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 FOREIGN = "the policy served "  # begins the label of a body that is no version of the object
 
@@ -71,30 +71,6 @@ class HostedZone:
 
 
 @dataclass(frozen=True)
-class RecordSet:
-    """A plain record set; a TXT set's values in Route 53's own spelling (quoted strings), TTL in seconds.
-
-    A CNAME has one value: its target as Route 53 lists it.
-    """
-
-    name: str
-    ttl: int
-    values: tuple[str, ...]
-    type: Literal["TXT", "CNAME"] = "TXT"
-
-    def same_as(self, other: "RecordSet | None") -> bool:
-        """Compare as Route 53 does: order means nothing, nor does the blank between two strings."""
-        return (
-            other is not None
-            and (self.name, self.type, self.ttl) == (other.name, other.type, other.ttl)
-            and _comparable(self.values) == _comparable(other.values)
-        )
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.type}, TTL {self.ttl}: {', '.join(self.values)}"
-
-
-@dataclass(frozen=True)
 class Wildcard:
     """What answers at the record's name once no record set stands there (RFC 4592 section 2.2.1).
 
@@ -130,7 +106,3 @@ class Findings:
 def foreign_label(row: Mapping[str, Any]) -> str:
     """Name a policy by where a look at the host saw it; no version of the object has such a name."""
     return f"{FOREIGN}at {row['address']}"
-
-
-def _comparable(values: tuple[str, ...]) -> list[str]:
-    return sorted(value.replace('" "', '""') for value in values)

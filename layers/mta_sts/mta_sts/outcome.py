@@ -10,9 +10,9 @@ from mta_sts.answers import answer, dates
 from mta_sts.bounds import Bounds, compute
 from mta_sts.exposure import Moments, moments_from
 from mta_sts.instants import instant, stamp
-from mta_sts.observed import RecordSet
 from mta_sts.plan import Plan
 from mta_sts.record_plan import has_sts
+from mta_sts.record_set import RecordSet
 
 # States that come before the first write; whatever fails in them has changed nothing.
 BEFORE_WRITES = frozenset(

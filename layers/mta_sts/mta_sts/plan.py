@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from mta_sts.observed import RecordSet
+from mta_sts.record_set import RecordSet
 
 _TUPLES = ("steps", "warnings", "bodies", "id_changes", "new_mx", "common_mx", "common_of")
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from mta_sts.domains import record_name
 from mta_sts.errors import RecordConflictError, ZoneNotDelegatedError
-from mta_sts.observed import Findings, RecordSet
+from mta_sts.observed import Findings
 from mta_sts.plan import RecordChange
 from mta_sts.record import Record, RecordSyntaxError, new_id, replacement
 from mta_sts.record_check import readable
+from mta_sts.record_set import RecordSet
 from mta_sts.txt import TxtSyntaxError, quote, unquote
 
 # "v=STSv1 ;" and "V=stsv1", but not a longer word that begins so.

@@ -6,8 +6,6 @@ boto3 is imported here and late: functions that only ask DNS and HTTPS never pay
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mta_sts.settings import ledger_table
-
 if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
 
@@ -78,6 +76,7 @@ def zones(role_arn: str) -> "Zones":
 def ledger() -> "Ledger":
     """Give access to the ledger."""
     from mta_sts.adapters.ledger import Ledger
+    from mta_sts.settings import ledger_table
 
     # Only a claim that is held by somebody else asks for executions.
     return Ledger(_client("dynamodb"), ledger_table(), lambda: _client("stepfunctions"))

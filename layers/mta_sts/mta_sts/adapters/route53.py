@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from mta_sts.errors import ConcurrentChangeError, RecordConflictError
-from mta_sts.observed import HostedZone, RecordSet
+from mta_sts.observed import HostedZone
+from mta_sts.record_set import RecordSet
 
 if TYPE_CHECKING:
     from types_boto3_route53 import Route53Client
