@@ -11,6 +11,7 @@ from mta_sts.policy_check import Fetched, look
 from mta_sts.settings import Network
 
 MOST_ADDRESSES = 48  # 16 at once, so 30 seconds at the most, within a function's 60
+MOST_LOOKED_AT = 16  # a look's evidence, several times over, has to fit into a workflow
 SECONDS = 10.0  # for one address
 
 
@@ -18,7 +19,8 @@ SECONDS = 10.0  # for one address
 class Asked:
     """What each address answered, and what was not asked: ``{"address", "reason"}``.
 
-    ``addresses`` is how many there are; beyond MOST_ADDRESSES they are not asked.
+    ``addresses`` is how many there are; those beyond the most are not asked, and the first of them stands
+    for all.
     """
 
     fetched: tuple[Fetched, ...]
@@ -26,16 +28,16 @@ class Asked:
     addresses: int
 
 
-def ask_policy_host(host: str, network: Network) -> Asked:
+def ask_policy_host(host: str, network: Network, *, most: int = MOST_ADDRESSES) -> Asked:
     """Fetch the policy from every address; what a host does or leaves undone raises nothing."""
     found = addresses(host, network)
     every = [*found.ipv4, *found.ipv6]
-    reason = f"more than {MOST_ADDRESSES} addresses"
+    reason = f"there are {len(every)} addresses, and {most} are asked"
     return Asked(
-        tuple(fetch_all(host, every[:MOST_ADDRESSES], network, seconds=SECONDS)),
+        tuple(fetch_all(host, every[:most], network, seconds=SECONDS)),
         (
-            *({"address": "", "reason": problem} for problem in found.problems),
-            *({"address": address, "reason": reason} for address in every[MOST_ADDRESSES:]),
+            *({"address": "", "reason": problem} for problem in found.problems[:most]),
+            *({"address": address, "reason": reason} for address in every[most : most + 1]),
         ),
         len(every),
     )
@@ -45,7 +47,7 @@ def look_at(
     host: str, network: Network, *, known: Mapping[str, str], missing: bool, now: datetime
 ) -> dict[str, Any]:
     """Ask every address and say what it serves, whatever that is: see :func:`mta_sts.policy_check.look`."""
-    asked = ask_policy_host(host, network)
+    asked = ask_policy_host(host, network, most=MOST_LOOKED_AT)
     return look(
         asked.fetched,
         asked.not_asked,
