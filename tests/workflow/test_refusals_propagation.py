@@ -168,11 +168,13 @@ def test_a_name_server_that_is_down_never_agrees(lab: Lab, timed_out: Mapping[st
     assert f'expected "{new_record(lab, case.domain)}"' in line
     seen = checks(case.run, "Check Name Servers")
     assert seen
-    for check in seen:
-        assert not check["ready"]
-        agreeing = {each["server"] for each in check["agreeing"]}
-        assert NAME_SERVERS[SILENT] not in agreeing
-        assert agreeing >= set(NAME_SERVERS) - {NAME_SERVERS[SILENT]}
+    agreeing = [{each["server"] for each in check["agreeing"]} for check in seen]
+    assert not any(check["ready"] for check in seen)
+    assert not any(NAME_SERVERS[SILENT] in servers for servers in agreeing)
+    # Resolvers ask the silent one too, and may have a bad moment in which they name no server at all.
+    told = [servers for servers in agreeing if servers]
+    assert told
+    assert all(servers >= set(NAME_SERVERS) - {NAME_SERVERS[SILENT]} for servers in told)
 
 
 def test_a_second_address_that_stays_stale(lab: Lab, timed_out: Mapping[str, Case]) -> None:
