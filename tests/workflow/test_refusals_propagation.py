@@ -120,6 +120,12 @@ def checks(run: Run, state: str) -> list[dict[str, Any]]:
     return [result for result in results if "ready" in result]  # the last one is an error's
 
 
+def servers_known(check: Mapping[str, Any]) -> bool:
+    """Whether a look learned the name servers; resolvers, too, ask the silent one at times."""
+    first = check["laggards"][0]["found"] if check["laggards"] else ""
+    return "no resolver could tell the name servers" not in first
+
+
 def new_record(lab: Lab, domain: str) -> str:
     """Return the record as it is now, which is not the old one."""
     (value,) = txt_values(lab, domain)
@@ -167,19 +173,13 @@ def test_a_name_server_that_is_down_never_agrees(lab: Lab, timed_out: Mapping[st
     assert "unreachable: timed out" in line
     assert f'expected "{new_record(lab, case.domain)}"' in line
     seen = checks(case.run, "Check Name Servers")
-    assert seen
-    others, told = set(NAME_SERVERS) - {NAME_SERVERS[SILENT]}, 0
-    for check in seen:
+    agreeing = [{each["server"] for each in check["agreeing"]} for check in seen]
+    for check, agreed in zip(seen, agreeing, strict=True):
         assert not check["ready"]
-        agreeing = {each["server"] for each in check["agreeing"]}
-        assert NAME_SERVERS[SILENT] not in agreeing
-        if "no resolver could tell the name servers" in check["laggards"][0]["found"]:
-            # Resolvers ask the silent one too: then nobody is known who could agree.
-            assert not agreeing, check
-        else:
-            assert agreeing >= others, check
-            told += 1
-    assert told
+        assert NAME_SERVERS[SILENT] not in agreed
+    # The others do, once they have the change, unless no resolver can tell who they are.
+    told = [agreed for check, agreed in zip(seen, agreeing, strict=True) if servers_known(check)]
+    assert told[-1] >= set(NAME_SERVERS) - {NAME_SERVERS[SILENT]}, seen
 
 
 def test_a_second_address_that_stays_stale(lab: Lab, timed_out: Mapping[str, Case]) -> None:
