@@ -24,16 +24,20 @@ class Stubbed:
     cdn: Cdn
     stub: Stubber
 
-    def lists(self, *distributions: dict[str, Any]) -> None:
-        """Let the next listing have these."""
+    def lists(self, *distributions: dict[str, Any], after: str = "", more: str = "") -> None:
+        """Let the next listing, which begins there, have these, and more after that marker."""
         listed = {
-            "Marker": "",
+            "Marker": after,
             "MaxItems": 100,
-            "IsTruncated": False,
+            "IsTruncated": bool(more),
             "Quantity": len(distributions),
-            "Items": list(distributions),
         }
-        self.stub.add_response("list_distributions", {"DistributionList": _any(listed)})
+        if distributions:
+            listed["Items"] = list(distributions)
+        if more:
+            listed["NextMarker"] = more
+        asked = {"Marker": after} if after else {}
+        self.stub.add_response("list_distributions", {"DistributionList": _any(listed)}, asked)
 
     def has(self, identity: str, *aliases: str, enabled: bool = True) -> None:
         """Let the next question for a distribution find one with these aliases."""
@@ -92,6 +96,13 @@ def test_the_distribution_in_front_is_the_enabled_one_with_the_alias(
 ) -> None:
     cloudfront.lists(*distributions)
     assert cloudfront.cdn.find(HOST) == found
+
+
+def test_distributions_are_listed_to_the_end(cloudfront: Stubbed) -> None:
+    cloudfront.lists(listed("E1", "*.solarmora.com"), more="E1")
+    cloudfront.lists(listed("E2"), after="E1", more="E2")
+    cloudfront.lists(listed("E3", HOST), after="E2")
+    assert cloudfront.cdn.find(HOST) == "E3"
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """The policy object in S3: what is read, what is sent again, and which error each answer becomes."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -208,11 +209,17 @@ def _version(identity: str, etag: str, second: int, key: str = KEY) -> dict[str,
 
 
 def _lists(
-    s3: Stubbed, versions: list[dict[str, Any]], *, markers: Any = (), rules: Any = ()
+    s3: Stubbed,
+    versions: list[dict[str, Any]],
+    *,
+    markers: Any = (),
+    rules: Any = (),
+    after: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Let the next look find these versions, versioning on and these lifecycle rules."""
     listed = {"Versions": versions, "DeleteMarkers": list(markers), "IsTruncated": False}
-    s3.stub.add_response("list_object_versions", listed, {"Bucket": BUCKET, "Prefix": KEY})
+    asked = {"Bucket": BUCKET, "Prefix": KEY, **after}
+    s3.stub.add_response("list_object_versions", listed, asked)
     s3.stub.add_response("get_bucket_versioning", {"Status": "Enabled"}, {"Bucket": BUCKET})
     if rules:
         s3.stub.add_response("get_bucket_lifecycle_configuration", {"Rules": list(rules)})
@@ -238,6 +245,29 @@ def test_history_is_oldest_first_with_its_gaps_and_equal_bodies_are_read_once(s3
     assert found == [("v1", OLD, False), ("v2", None, True), ("v3", OLD, False)]
     assert [each.since.second for each in history.versions] == [1, 2, 3]
     assert (history.known_since, history.gap) == (THEN.replace(second=1), "")
+
+
+def test_the_present_body_is_not_read_again(s3: Stubbed) -> None:
+    s3.finds(NEW, etag='"b"')
+    present = s3.store.read(BUCKET, KEY)
+    _lists(s3, [_version("v2", '"b"', 2), _version("v1", '"a"', 1)])
+    _reads(s3, "v1", OLD)
+    history = s3.store.history(BUCKET, KEY, present)
+    assert [each.body for each in history.versions] == [OLD, NEW]
+
+
+@pytest.mark.parametrize("marker", [{}, {"VersionIdMarker": "v2"}])
+def test_a_long_history_is_listed_to_its_end(s3: Stubbed, marker: dict[str, str]) -> None:
+    asked = {"Bucket": BUCKET, "Prefix": KEY}
+    more = {"IsTruncated": True, "NextKeyMarker": KEY}
+    more |= {f"Next{name}": value for name, value in marker.items()}
+    first = {"Versions": [_version("v2", '"b"', 2)]} | more
+    s3.stub.add_response("list_object_versions", first, asked)
+    _lists(s3, [_version("v1", '"b"', 1)], after={"KeyMarker": KEY} | marker)
+    _reads(s3, "v2", NEW)
+    history = s3.store.history(BUCKET, KEY)
+    # The second repeats the first, and is one version with it.
+    assert [(each.version_id, each.body) for each in history.versions] == [("v1", NEW)]
 
 
 def test_a_version_that_cannot_be_read_has_no_body(s3: Stubbed) -> None:

@@ -107,10 +107,10 @@ def _policy(
     """
     if request.publishes:
         stored = _stored(store, location, create=request.create_policy)
-        return stored, store.history(location.bucket, location.key)
+        return stored, store.history(location.bucket, location.key, stored)
     try:
         stored = _stored(store, location, create=True)
-        return stored, store.history(location.bucket, location.key)
+        return stored, store.history(location.bucket, location.key, stored)
     except (PolicyNotFoundError, PolicyUnreadableError) as error:
         return None, History(gap=str(error).partition(". ")[0])
 

@@ -1,9 +1,11 @@
 """The CloudFront distribution in front of a policy host."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types_boto3_cloudfront import CloudFrontClient
+    from types_boto3_cloudfront.type_defs import DistributionSummaryTypeDef
 
 
 class Cdn:
@@ -15,16 +17,25 @@ class Cdn:
     def find(self, host: str) -> str | None:
         """Give the id of the enabled distribution with ``host`` as alias, exactly or by wildcard."""
         by_wildcard = None
-        for page in self._cloudfront.get_paginator("list_distributions").paginate():
-            for distribution in page["DistributionList"].get("Items", []):
-                aliases = distribution.get("Aliases", {}).get("Items", [])
-                if not distribution["Enabled"]:
-                    continue
-                if host in aliases:
-                    return distribution["Id"]
-                if _wildcard(host) in aliases:
-                    by_wildcard = distribution["Id"]
+        for distribution in self._distributions():
+            aliases = distribution.get("Aliases", {}).get("Items", [])
+            if not distribution["Enabled"]:
+                continue
+            if host in aliases:
+                return distribution["Id"]
+            if _wildcard(host) in aliases:
+                by_wildcard = distribution["Id"]
         return by_wildcard
+
+    def _distributions(self) -> "Iterator[DistributionSummaryTypeDef]":
+        # No paginator: to load the first one takes longer than three of these questions.
+        page = self._cloudfront.list_distributions()["DistributionList"]
+        yield from page.get("Items", ())
+        while page["IsTruncated"]:
+            page = self._cloudfront.list_distributions(Marker=page["NextMarker"])[
+                "DistributionList"
+            ]
+            yield from page.get("Items", ())
 
     def serves(self, distribution_id: str, host: str) -> bool:
         """Tell whether a distribution is there, enabled, and has ``host`` as alias, or its wildcard."""

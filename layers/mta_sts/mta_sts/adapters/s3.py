@@ -106,11 +106,11 @@ class PolicyStore:
                 ) from error
             raise _reading_failed(error, where) from error
 
-    def history(self, bucket: str, key: str) -> History:
+    def history(self, bucket: str, key: str, present: StoredPolicy | None = None) -> History:
         """List the object's versions with their bodies, oldest first.
 
-        Bodies of equal ETag are read once. History counts as known only where versioning is on and
-        no lifecycle rule expires old versions.
+        Bodies of equal ETag are read once, that of PRESENT not again. History counts as known only
+        where versioning is on and no lifecycle rule expires old versions.
         """
         try:
             # Listed newest first, in whole seconds: only the reversed order tells equal ones apart.
@@ -127,9 +127,11 @@ class PolicyStore:
                     listed = listed[position + 1 :]
                     break
                 sample[item["ETag"]] = item["VersionId"]
+        bodies: dict[str, bytes | None] = {present.etag: present.body} if present else {}
+        unread = {etag: version for etag, version in sample.items() if etag not in bodies}
         with ThreadPoolExecutor(8) as pool:
-            read = pool.map(lambda version: self._body(bucket, key, version), sample.values())
-            bodies = dict(zip(sample, read, strict=True))
+            read = pool.map(lambda version: self._body(bucket, key, version), unread.values())
+            bodies |= zip(unread, read, strict=True)
         versions = tuple(
             Version(
                 version_id=item["VersionId"],
@@ -201,11 +203,18 @@ class PolicyStore:
             return None
 
     def _versions(self, bucket: str, key: str) -> Iterator[dict[str, Any]]:
-        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key)
-        for page in pages:
+        # No paginator: to load the first one takes longer than three of these questions.
+        start: dict[str, Any] = {}
+        while True:
+            page = self._s3.list_object_versions(Bucket=bucket, Prefix=key, **start)
             for item in [*page.get("DeleteMarkers", []), *page.get("Versions", [])]:
                 if item["Key"] == key:
                     yield dict(item)
+            if not page.get("IsTruncated"):
+                return
+            start = {"KeyMarker": page["NextKeyMarker"]}
+            if page.get("NextVersionIdMarker"):
+                start["VersionIdMarker"] = page["NextVersionIdMarker"]
 
     def _body(self, bucket: str, key: str, version_id: str) -> bytes | None:
         """Read one version; None where it cannot be read, which counts as the longest-lived policy."""
