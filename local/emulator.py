@@ -92,7 +92,7 @@ class Emulator:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()
-        # It has removed this by itself, unless it died or a worker wrote in its last moment.
+        # It has this removed, unless it died; that may take a moment longer than its own end.
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _start(self, listener: socket.socket) -> subprocess.Popen[bytes]:

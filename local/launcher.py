@@ -19,8 +19,10 @@ import os
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
@@ -42,10 +44,28 @@ def tie_to_parent(folder: str) -> None:
         # Not by sys.stdin, whose lock would be held while the interpreter ends.
         while os.read(0, 4096):
             continue
-        shutil.rmtree(folder, ignore_errors=True)
-        os.killpg(0, signal.SIGKILL)
+        try:
+            # From outside the group, after its end: until then its workers go on to write files.
+            subprocess.Popen(
+                [sys.executable, __file__, "remove", str(os.getpgrp()), folder],
+                cwd="/",
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+            ).wait()
+        finally:
+            os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def remove(group: int, folder: str) -> None:
+    """End a process group, then take a folder away, also what was being written at that moment."""
+    os.killpg(group, signal.SIGKILL)
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not Path(folder).exists():
+            return
+        time.sleep(0.05)
 
 
 def refuse(what: str) -> NoReturn:
@@ -229,6 +249,10 @@ def main(kind: str, *arguments: str) -> None:
     """Run what is asked for."""
     # The folder of this script would otherwise come first and shadow modules of the tools.
     sys.path[:] = [entry for entry in sys.path if entry != str(Path(__file__).parent)]
+    if kind == "remove":
+        group, folder = arguments
+        remove(int(group), folder)
+        return
     # Taken out of the environment, because every function's process inherits it.
     tie_to_parent(os.environ.pop(REMOVE))
     if kind == "sam":

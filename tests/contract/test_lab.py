@@ -85,6 +85,40 @@ def assert_nothing_is_left(described: Mapping[str, Any]) -> None:
     assert not folder.exists()
 
 
+WRITER = """
+import itertools, pathlib, sys
+for number in itertools.count():
+    place = pathlib.Path(sys.argv[1], "tmp", str(number % 50))
+    place.mkdir(parents=True, exist_ok=True)
+    (place / str(number)).touch()
+    (pathlib.Path(sys.argv[1]) / "busy").touch()
+"""
+TIED = """
+import subprocess, sys
+from local import launcher
+writer = subprocess.Popen([sys.executable, "-c", sys.argv[2], sys.argv[1]])
+launcher.tie_to_parent(sys.argv[1])
+writer.wait()
+"""
+
+
+def test_what_workers_write_to_the_last_goes_too(tmp_path: Path) -> None:
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", TIED, folder, WRITER],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    ) as tied:
+        assert until((folder / "busy").exists)
+        assert tied.stdin is not None
+        tied.stdin.close()
+        assert tied.wait() == -signal.SIGKILL
+    assert until(lambda: processes_with(str(folder)) == [])
+    assert not folder.exists()
+
+
 def test_a_lab_that_is_killed_leaves_no_process_no_port_and_no_file() -> None:
     with lab_of_its_own() as (process, described):
         # A function's process must be there, or its end would prove nothing.
