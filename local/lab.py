@@ -246,7 +246,11 @@ class Lab:
     # --- executions
 
     def start(self, event: object) -> Run:
-        """Start an execution with this input."""
+        """Start an execution with this input, once the name servers have what was written before.
+
+        Those that do not lag, that is: whatever a run finds does not hang on how fast they are here.
+        """
+        self.refresh()
         machine = self.stack_outputs["StateMachineArn"]
         return Run.start(self.client("stepfunctions"), machine, event)
 

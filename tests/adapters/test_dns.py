@@ -188,13 +188,6 @@ def _hang_up(query: dns.message.Message, transport: Transport) -> bytes:
     return b""
 
 
-def _cname_gone(query: dns.message.Message, transport: Transport) -> dns.message.Message:
-    reply = answer_to(query)
-    reply.answer.append(dns.rrset.from_text(RECORD + ".", 60, "IN", "CNAME", "sts.vendor.example."))
-    reply.set_rcode(dns.rcode.NXDOMAIN)
-    return reply
-
-
 def _cname_to_itself(query: dns.message.Message, transport: Transport) -> dns.message.Message:
     reply = answer_to(query)
     reply.answer.append(dns.rrset.from_text(RECORD + ".", 60, "IN", "CNAME", RECORD + "."))
@@ -225,11 +218,6 @@ UNREACHABLE = [
     (_referral(), "answered with a referral to other servers"),
     (_referral(aa=True), "answered with a referral to other servers"),
     (_referral("."), "answered without authority: it does not serve the zone"),
-    (
-        zone(f"{RECORD}. 60 CNAME sts.vendor.example."),
-        "a CNAME to sts.vendor.example, which the server says nothing about",
-    ),
-    (_cname_gone, "a CNAME to sts.vendor.example, which the server says nothing about"),
 ]
 MALFORMED: list[tuple[Script, str]] = [
     (_garbage, "FormError"),
@@ -274,56 +262,37 @@ class TestSilenceIsNotAbsence:
         assert not _judge(Asked((answer,), ()), NEW, "authorities")["ready"]
 
 
-PRESENT: list[tuple[str, tuple[bytes, ...], int, str]] = [
-    ('{0} 60 TXT "v=STSv1; " "id=2;"', (NEW,), 60, ""),
-    ('{0} 60 TXT "something else"', (b"something else",), 60, ""),
-    (
-        '{0} 90 CNAME sts.example.com.\nsts.example.com. 30 TXT "v=STSv1; id=2;"',
-        (NEW,),
-        30,
-        "through a CNAME to sts.example.com",
-    ),
-    ('*.example.com. 60 TXT "v=STSv1; id=2;"', (NEW,), 60, ""),
-    (r'{0} 60 TXT "v=STSv1; id=\255;"', (b"v=STSv1; id=\xff;",), 60, ""),
+PRESENT: list[tuple[str, tuple[bytes, ...]]] = [
+    ('{0} 60 TXT "v=STSv1; " "id=2;"', (NEW,)),
+    ('{0} 60 TXT "something else"', (b"something else",)),
+    ('*.example.com. 60 TXT "v=STSv1; id=2;"', (NEW,)),
+    (r'{0} 60 TXT "v=STSv1; id=\255;"', (b"v=STSv1; id=\xff;",)),
 ]
 ABSENT = [
-    ("www.example.com. 60 A 127.0.0.1", ""),  # NXDOMAIN
-    ("{0} 60 A 127.0.0.1", ""),  # NODATA
-    ("below.{0} 60 TXT deeper", ""),  # an empty non-terminal: NODATA
-    ("{0} 400 CNAME gone.example.com.", "through a CNAME to gone.example.com"),
+    "www.example.com. 60 A 127.0.0.1",  # NXDOMAIN
+    "{0} 60 A 127.0.0.1",  # NODATA
+    "below.{0} 60 TXT deeper",  # an empty non-terminal: NODATA
 ]
 
 
 class TestAnswers:
-    @pytest.mark.parametrize(("text", "values", "ttl", "detail"), PRESENT)
-    def test_present(self, text: str, values: tuple[bytes, ...], ttl: int, detail: str) -> None:
+    @pytest.mark.parametrize(("text", "values"), PRESENT)
+    def test_present(self, text: str, values: tuple[bytes, ...]) -> None:
         answer = _ask(zone(SOA + text.format(RECORD + ".")), timeout=3)
         assert answer.outcome == "present"
-        assert (answer.values, answer.ttl, answer.detail) == (values, ttl, detail)
+        assert (answer.values, answer.ttl, answer.detail) == (values, 60, "")
 
-    @pytest.mark.parametrize(("text", "detail"), ABSENT)
-    def test_absent_with_the_negative_ttl(self, text: str, detail: str) -> None:
+    @pytest.mark.parametrize("text", ABSENT)
+    def test_absent_with_the_negative_ttl(self, text: str) -> None:
         answer = _ask(zone(SOA + text.format(RECORD + ".")), timeout=3)
         assert answer.outcome == "absent"
-        assert (answer.values, answer.ttl, answer.detail) == ((), 300, detail)
+        assert (answer.values, answer.ttl, answer.detail) == ((), 300, "")
         assert _judge(Asked((answer,), ()), None, "authorities")["ready"]
 
     @pytest.mark.parametrize("script", [failing(dns.rcode.NXDOMAIN), failing(dns.rcode.NOERROR)])
     def test_absent_without_soa_has_no_ttl(self, script: Script) -> None:
         answer = _ask(script, timeout=3)
         assert (answer.outcome, answer.ttl) == ("absent", None)
-
-    def test_a_soa_of_another_zone_denies_nothing_about_the_target(self) -> None:
-        def script(query: dns.message.Message, transport: Transport) -> dns.message.Message:
-            reply = answer_to(query)
-            reply.answer.append(
-                dns.rrset.from_text(RECORD + ".", 60, "IN", "CNAME", "sts.vendor.example.")
-            )
-            soa = "ns1.example.net. hostmaster.example.com. 1 7200 900 1209600 300"
-            reply.authority.append(dns.rrset.from_text("example.com.", 900, "IN", "SOA", soa))
-            return reply
-
-        assert _ask(script, timeout=3).outcome == "unreachable"
 
     def test_a_wildcard_that_answers_again_is_not_gone(self) -> None:
         answer = _ask(zone(SOA + '*.example.com. 60 TXT "v=STSv1; id=7;"'), timeout=3)

@@ -15,7 +15,6 @@ from tests.workflow.scene import (
     POLICY,
     RECORD,
     add,
-    entered,
     reaches,
 )
 from tests.workflow.watch import (
@@ -217,25 +216,6 @@ def test_every_sts_value_goes(lab: Lab, domain: str) -> None:
     assert run.status == "SUCCEEDED", run.cause
     assert txt_values(lab, domain) == ['"a neighbour"']
     assert any("2 values that senders may take" in warning for warning in run.output["warnings"])
-
-
-def test_a_cname_is_withdrawn_and_its_own_ttl_waited(lab: Lab, domain: str) -> None:
-    lab.add_domain(domain, policies=[POLICY], record=None, ttl=1)
-    zone_id, name, target = lab.zone_id(domain), f"_mta-sts.{domain}", f"vendor.{domain}"
-    lab.account.put_records(
-        zone_id,
-        record_set(target, "TXT", 1, [f'"{RECORD}"']),
-        record_set(name, "CNAME", 4, [f"{target}."]),
-    )
-    lab.warm(domain)
-    before = snapshot(lab, domain)
-    run = lab.run(delete_record(domain))
-    assert run.status == "SUCCEEDED", run.cause
-    assert before.changed() == "record"
-    assert (f"{name}.", "CNAME", "") not in snapshot(lab, domain).records
-    asked = entered(run, "Check Name Servers").timestamp()
-    assert entered(run, "Confirm").timestamp() - asked > 3  # the shorter TTL is over by then
-    assert any("is a CNAME to" in warning for warning in run.output["warnings"])
 
 
 def test_an_unrelated_wildcard_is_fine(lab: Lab, domain: str) -> None:

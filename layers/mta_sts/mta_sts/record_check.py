@@ -15,7 +15,7 @@ from mta_sts.instants import stamp
 from mta_sts.record import is_sts
 
 Kind = Literal["authority", "resolver"]
-Outcome = Literal["present", "absent", "unreachable", "malformed"]
+Outcome = Literal["present", "absent", "alias", "unreachable", "malformed"]
 Scope = Literal["authorities", "everyone"]
 
 NO_RECORD = "no STS record"
@@ -26,10 +26,11 @@ class Answer:
     """What one server, asked once at one address, answered for the TXT record set.
 
     ``present`` carries the TXT values, each with its strings joined (RFC 8461 section 3.1);
-    ``absent`` is NXDOMAIN or no TXT at all; ``unreachable`` and ``malformed`` say why in
-    ``detail``, which otherwise names a CNAME that was followed. ``ttl`` is in seconds, at a
-    resolver what remains of it, for ``absent`` the negative TTL (RFC 2308 section 5), None where
-    none was given.
+    ``absent`` is NXDOMAIN or no TXT at all. ``alias`` is a CNAME whose target the server says
+    nothing about, as authorities have to answer where it lies in a zone of somebody else (RFC 1034
+    section 4.3.2): neither a value nor its absence was told. ``unreachable`` and ``malformed`` say
+    why in ``detail``, which otherwise names a CNAME. ``ttl`` is in seconds, at a resolver what
+    remains of it, for ``absent`` the negative TTL (RFC 2308 section 5), None where none was given.
     """
 
     server: str
@@ -80,7 +81,7 @@ def evaluate(
         answer.ttl or 0
         for answer in answers
         if answer.kind == "resolver"
-        and answer.outcome in ("present", "absent")
+        and answer.outcome in ("present", "absent", "alias")
         and not _agrees(answer, expected)
     ]
     everyone = scope == "everyone"
@@ -176,7 +177,7 @@ def _judge_resolvers(answers: Sequence[Answer], expected: bytes | None) -> tuple
 
 
 def _agrees(answer: Answer, expected: bytes | None) -> bool:
-    """Unreachable and malformed agree with nothing, least of all with "gone"."""
+    """Unreachable, malformed and an unknown target agree with nothing, least of all with "gone"."""
     if answer.outcome not in ("present", "absent"):
         return False
     return _sts_values(answer) == ([] if expected is None else [expected])
@@ -189,6 +190,8 @@ def _sts_values(answer: Answer) -> list[bytes]:
 def _found(answer: Answer) -> str:
     if answer.outcome in ("unreachable", "malformed"):
         return _cut(f"{answer.outcome}: {answer.detail}")
+    if answer.outcome == "alias":
+        return _cut(answer.detail)
     values = sorted(_sts_values(answer))
     if not values:
         found = NO_RECORD

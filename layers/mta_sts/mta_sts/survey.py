@@ -156,7 +156,7 @@ def _answered_ttl(
     asked = ask_everywhere(name, servers, network, rounds=1)
     own = [answer for answer in asked.answers if answer.kind == "authority"]
     refer = [answer for answer in own if answer.detail == REFERRAL]
-    answered = any(answer.outcome in ("present", "absent") for answer in own)
+    answered = any(answer.outcome in ("present", "absent", "alias") for answer in own)
     if not answered and not refer:
         told = [f"{answer.server} ({answer.address}): {answer.detail}" for answer in own]
         told += [

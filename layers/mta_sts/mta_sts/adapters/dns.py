@@ -54,8 +54,9 @@ class Asked:
 class Found:
     """What one answer holds at the end of its CNAME chain.
 
-    ``ttl`` is the smallest of the chain, of the negative answer where there is no data (RFC 2308
-    section 5), and None where the answer gave none. ``alias`` is the last CNAME's target, or empty.
+    ``ttl`` is that of the data, of the negative answer where there is none (RFC 2308 section 5), and of
+    the first CNAME where one leads away from the name: for so long it does, whatever stands behind it.
+    It is None where the answer gave none. ``alias`` is the last CNAME's target, or empty.
     ``complete`` is False for a CNAME whose target the answer says nothing about.
     """
 
@@ -127,7 +128,7 @@ async def _ask_text(
     if not found.complete:
         # Neither a value nor its absence was told: to call it absent would read as gone.
         detail = f"a CNAME to {found.alias}, which the server says nothing about"
-        return Answer(server, address, kind, "unreachable", detail=detail)
+        return Answer(server, address, kind, "alias", ttl=found.ttl, detail=detail)
     # RFC 8461 section 3.1: the strings of one value are joined without blanks.
     values = tuple(b"".join(rdata.strings) for rdata in found.data)
     outcome: Outcome = "present" if values else "absent"
@@ -179,8 +180,9 @@ def _read(message: dns.message.QueryMessage, *, recursive: bool) -> Found | Fail
         return Failed("unreachable", "answered without authority: it does not serve the zone")
     chain = message.resolve_chaining()
     alias = chain.canonical_name.to_text(omit_final_dot=True) if chain.cnames else ""
+    ttl = chain.cnames[0].ttl if chain.cnames else chain.minimum_ttl
     if chain.answer is not None:
-        return Found(tuple(chain.answer), chain.minimum_ttl, alias, complete=True)
+        return Found(tuple(chain.answer), ttl, alias, complete=True)
     denied = any(
         rrset.rdtype == dns.rdatatype.SOA and chain.canonical_name.is_subdomain(rrset.name)
         for rrset in message.authority
@@ -192,7 +194,7 @@ def _read(message: dns.message.QueryMessage, *, recursive: bool) -> Found | Fail
         # RFC 2308 section 2.2: NS without SOA is a referral, which denies nothing.
         return Failed("unreachable", REFERRAL)
     # The server may not know the zone that the last CNAME leads to: only a SOA of it denies.
-    return Found((), chain.minimum_ttl if denied else None, alias, complete=denied or not alias)
+    return Found((), ttl if denied or alias else None, alias, complete=denied or not alias)
 
 
 async def _exchange(

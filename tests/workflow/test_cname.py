@@ -1,0 +1,57 @@
+"""A CNAME where the record belongs: the zone's servers know where it leads, seldom what stands there."""
+
+import pytest
+
+from local.account import record_set
+from local.lab import Lab
+from tests.workflow.scene import POLICY, RECORD, entered
+from tests.workflow.watch import delete_record, none_policy, snapshot, txt_values
+
+
+def lead(lab: Lab, domain: str, target: str, ttl: int, name: str = "_mta-sts") -> None:
+    """Set a domain up whose record's name is a CNAME."""
+    lab.add_domain(domain, policies=[POLICY], record=None, ttl=1)
+    cname = record_set(f"{name}.{domain}", "CNAME", ttl, [f"{target}."])
+    lab.account.put_records(lab.zone_id(domain), cname)
+    lab.warm(domain)
+
+
+def vendor(lab: Lab, domain: str) -> str:
+    """Make a vendor's zone with a record in it; return the record's name."""
+    zone = f"vendor-{domain}"
+    target = f"{domain.replace('.', '-')}._mta-sts.{zone}"
+    zone_id = lab.account.make_zone(zone, 1)
+    lab.account.put_records(zone_id, record_set(target, "TXT", 1, [f'"{RECORD}"']))
+    return target
+
+
+@pytest.mark.parametrize("where", ["this zone", "a vendor's zone", "nowhere"])
+def test_it_is_withdrawn_and_its_own_ttl_waited(lab: Lab, domain: str, where: str) -> None:
+    targets = {"this zone": f"vendor.{domain}", "nowhere": f"sts.{domain}.nowhere.example"}
+    target = targets[where] if where in targets else vendor(lab, domain)
+    lead(lab, domain, target, 4)
+    if where == "this zone":
+        record = record_set(target, "TXT", 1, [f'"{RECORD}"'])
+        lab.account.put_records(lab.zone_id(domain), record)
+        lab.warm(domain)
+    before = snapshot(lab, domain)
+    run = lab.run(delete_record(domain))
+    assert run.status == "SUCCEEDED", run.cause
+    assert before.changed() == "record"
+    assert (f"_mta-sts.{domain}.", "CNAME", "") not in snapshot(lab, domain).records
+    asked = entered(run, "Check Name Servers").timestamp()
+    assert (
+        entered(run, "Confirm").timestamp() - asked > 3
+    )  # the target's shorter TTL is over by then
+    assert any("is a CNAME to" in warning for warning in run.output["warnings"])
+
+
+def test_a_wildcard_cname_gives_way_to_a_record(lab: Lab, domain: str) -> None:
+    """It answers at the name as long as nothing stands there (RFC 4592 section 3.3.1)."""
+    lead(lab, domain, vendor(lab, domain), 1, "*")
+    before = snapshot(lab, domain)
+    run = lab.run(none_policy(domain))
+    assert run.status == "SUCCEEDED", run.cause
+    assert before.changed() == "policy and record"
+    (value,) = txt_values(lab, domain)
+    assert value.startswith('"v=STSv1; id=')
