@@ -13,6 +13,7 @@ each from outside.
 """
 
 import asyncio
+import contextlib
 import importlib
 import json
 import os
@@ -60,7 +61,8 @@ def tie_to_parent(folder: str) -> None:
 
 def remove(group: int, folder: str) -> None:
     """End a process group, then take a folder away, also what was being written at that moment."""
-    os.killpg(group, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
     for _ in range(20):
         shutil.rmtree(folder, ignore_errors=True)
         if not Path(folder).exists():

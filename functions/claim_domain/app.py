@@ -34,7 +34,7 @@ def _claim(plan: Plan, request: Request, execution: dict[str, str]) -> Claim:
         started_at=execution["started_at"],
         new_id=plan.record.new_id,
         ids=(plan.record.old_id, *plan.record.other_ids),
-        ttl=before.ttl if before else None,
+        wait_seconds=plan.record.wait_seconds,
         policy=_saved_policy(plan) if policy.etag else None,
         record={"type": before.type, "ttl": before.ttl, "values": list(before.values)}
         if before

@@ -11,7 +11,7 @@ from mta_sts.errors import DnsUnreachableError
 from mta_sts.instants import instant, stamp
 from mta_sts.plan import Plan
 from mta_sts.progress import settle
-from mta_sts.record_check import NotAsked, describe, evaluate
+from mta_sts.record_check import Expected, NotAsked, describe, evaluate
 from mta_sts.settings import Network
 
 logger = Logger()
@@ -55,7 +55,11 @@ def _look(plan: Plan, network: Network, *, confirming: bool) -> tuple[datetime, 
     return now, evaluate(
         asked.answers,
         asked.not_asked,
-        expected=None if plan.deletes else plan.record.new.encode(),
+        expected=Expected(
+            None if plan.deletes else plan.record.new.encode(),
+            plan.record.withdrawn,
+            plan.record.wildcard,
+        ),
         scope="everyone" if confirming else "authorities",
         now=now,
         region=network.region,

@@ -43,7 +43,7 @@ def claim(domain: str, arn: str = ME, **more: Any) -> Claim:
         started_at=stamp(NOW),
         new_id="new1",
         ids=("old1",),
-        ttl=3600,
+        wait_seconds=3600,
         policy={"body": b"\x00\xffpolicy", "sha256": "aa"},
         record={"ttl": 3600, "values": ['"v=STSv1; id=old1;"']},
         worth_restoring=True,

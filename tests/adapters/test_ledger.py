@@ -118,21 +118,26 @@ def test_a_ttl_is_remembered_for_its_own_length(lab: Lab) -> None:
     day, week = 86400, 604800
     seen = ((0, week), (1, day), (24, 300), (25, 60))
     for hours, ttl in seen:
-        book.claim(claim("l7.example", new_id=f"new{ttl}", ttl=ttl), NOW + timedelta(hours=hours))
+        book.claim(
+            claim("l7.example", new_id=f"new{ttl}", wait_seconds=ttl), NOW + timedelta(hours=hours)
+        )
         end(book, "l7.example")
     # The day is over at the very moment of the last claim, as are the five minutes.
     assert book.domain("l7.example")["ttls"] == [
         {"ttl": week, "seen_at": stamp(NOW)},
         {"ttl": 60, "seen_at": stamp(NOW + timedelta(hours=25))},
     ]
-    book.claim(claim("l7.example", new_id="new7", ttl=5), NOW + timedelta(days=7, seconds=-1))
+    book.claim(
+        claim("l7.example", new_id="new7", wait_seconds=5), NOW + timedelta(days=7, seconds=-1)
+    )
     assert [one["ttl"] for one in book.domain("l7.example")["ttls"]] == [week, 5]
 
 
-def test_a_record_that_was_not_there_has_no_ttl_to_remember(lab: Lab) -> None:
+def test_how_long_an_absence_is_kept_is_remembered_too(lab: Lab) -> None:
+    """The run makes a record, whose own TTL says nothing about how long there was none."""
     book = ledger(lab)
-    book.claim(claim("l8.example", ttl=None, record=None, ids=()), NOW)
-    assert book.domain("l8.example")["ttls"] == []
+    book.claim(claim("l8.example", record=None, ids=(), wait_seconds=86_400), NOW)
+    assert book.domain("l8.example")["ttls"] == [{"ttl": 86_400, "seen_at": stamp(NOW)}]
     assert book.domain("l8.example")["ids"] == {"new1"}
 
 

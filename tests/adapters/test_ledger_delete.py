@@ -14,7 +14,7 @@ from tests.adapters.ledgers import ME, NOW, OTHER, change, claim, end, hold, led
 def test_a_claim_may_have_no_id_at_all(lab: Lab) -> None:
     """Where nothing stands and nothing is made; a set of ids must not be empty."""
     book = ledger(lab)
-    nothing = claim("l16.example", new_id="", ids=(), ttl=None, record=None)
+    nothing = claim("l16.example", new_id="", ids=(), record=None)
     book.claim(nothing, NOW)
     book.claim(nothing, NOW)  # a retry after the effect
     assert "ids" not in book.domain("l16.example")
@@ -50,12 +50,12 @@ def test_every_id_of_several_values_is_remembered(lab: Lab) -> None:
 def test_a_ttl_is_open_until_a_run_is_confirmed(lab: Lab) -> None:
     """A run that failed leaves it open what a server may still answer, and for how long."""
     book = ledger(lab)
-    for number, (ttl, longest) in enumerate(((300, 300), (3600, 3600), (60, 3600), (None, 3600))):
-        book.claim(claim("l20.example", new_id=f"n{number}", ttl=ttl), NOW)
+    for number, (ttl, longest) in enumerate(((300, 300), (3600, 3600), (60, 3600), (0, 3600))):
+        book.claim(claim("l20.example", new_id=f"n{number}", wait_seconds=ttl), NOW)
         assert book.domain("l20.example")["open_ttl"] == longest
         end(book, "l20.example")
         assert book.domain("l20.example")["open_ttl"] == longest
-    book.claim(claim("l20.example", new_id="last", ttl=5), NOW)
+    book.claim(claim("l20.example", new_id="last", wait_seconds=5), NOW)
     end(book, "l20.example", id_change=change("last", NOW))
     assert "open_ttl" not in book.domain("l20.example")
 

@@ -229,9 +229,10 @@ def _lists(
         )
 
 
-def _reads(s3: Stubbed, version: str, body: bytes) -> None:
+def _reads(s3: Stubbed, version: str, body: bytes, etag: str) -> None:
     found = {"Body": StreamingBody(io.BytesIO(body), len(body)), "ETag": "x"}
-    s3.stub.add_response("get_object", found, OBJECT | {"VersionId": version})
+    asked = OBJECT | {"VersionId": version, "IfMatch": etag}
+    s3.stub.add_response("get_object", found, asked)
 
 
 def test_history_is_oldest_first_with_its_gaps_and_equal_bodies_are_read_once(s3: Stubbed) -> None:
@@ -239,7 +240,7 @@ def test_history_is_oldest_first_with_its_gaps_and_equal_bodies_are_read_once(s3
     del marker["ETag"]
     neighbour = _version("n1", '"other"', 0, key=KEY + ".bak")
     _lists(s3, [_version("v3", '"a"', 3), _version("v1", '"a"', 1), neighbour], markers=[marker])
-    _reads(s3, "v3", OLD)
+    _reads(s3, "v3", OLD, '"a"')
     history = s3.store.history(BUCKET, KEY)
     found = [(each.version_id, each.body, each.deleted) for each in history.versions]
     assert found == [("v1", OLD, False), ("v2", None, True), ("v3", OLD, False)]
@@ -251,9 +252,17 @@ def test_the_present_body_is_not_read_again(s3: Stubbed) -> None:
     s3.finds(NEW, etag='"b"')
     present = s3.store.read(BUCKET, KEY)
     _lists(s3, [_version("v2", '"b"', 2), _version("v1", '"a"', 1)])
-    _reads(s3, "v1", OLD)
+    _reads(s3, "v1", OLD, '"a"')
     history = s3.store.history(BUCKET, KEY, present)
     assert [each.body for each in history.versions] == [OLD, NEW]
+
+
+def test_the_version_of_before_there_were_versions_is_not_the_present_one(s3: Stubbed) -> None:
+    _lists(s3, [_version("v2", '"b"', 2), _version("null", '"a"', 1)])
+    _reads(s3, "v2", NEW, '"b"')
+    _reads(s3, "null", OLD, '"a"')
+    versions = s3.store.history(BUCKET, KEY).versions
+    assert [(each.version_id, each.body) for each in versions] == [("null", OLD), ("v2", NEW)]
 
 
 @pytest.mark.parametrize("marker", [{}, {"VersionIdMarker": "v2"}])
@@ -264,7 +273,7 @@ def test_a_long_history_is_listed_to_its_end(s3: Stubbed, marker: dict[str, str]
     first = {"Versions": [_version("v2", '"b"', 2)]} | more
     s3.stub.add_response("list_object_versions", first, asked)
     _lists(s3, [_version("v1", '"b"', 1)], after={"KeyMarker": KEY} | marker)
-    _reads(s3, "v2", NEW)
+    _reads(s3, "v2", NEW, '"b"')
     history = s3.store.history(BUCKET, KEY)
     # The second repeats the first, and is one version with it.
     assert [(each.version_id, each.body) for each in history.versions] == [("v1", NEW)]
@@ -282,7 +291,7 @@ def test_history_is_not_known_beyond_the_versions_that_were_read(
 ) -> None:
     monkeypatch.setattr(s3_module, "MOST_VERSIONS", 1)
     _lists(s3, [_version("v3", '"a"', 3), _version("v2", '"a"', 2), _version("v1", '"b"', 1)])
-    _reads(s3, "v3", OLD)
+    _reads(s3, "v3", OLD, '"a"')
     history = s3.store.history(BUCKET, KEY)
     # The third repeats the second, and is one version with it.
     assert [each.version_id for each in history.versions] == ["v2"]

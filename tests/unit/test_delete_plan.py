@@ -127,7 +127,9 @@ def test_where_there_is_none_nothing_is_changed(record_sets: list[Any], wait: in
     assert not made.record.write
     assert (made.record.old, made.record.wait_seconds) == ("", wait)
     [warning] = made.warnings
-    assert warning.startswith(f"There is no STS record at {NAME}: nothing has to be deleted. Dates")
+    assert warning.startswith(
+        f"No STS record of its own stands at {NAME}: nothing has to be deleted."
+    )
     assert f"Nothing to delete: there is no STS record at {NAME} in zone Z1." in made.steps
     assert made.deletes
 
@@ -203,6 +205,29 @@ def test_one_without_or_beside_neighbours_does_not_matter() -> None:
     kept = deletion(found(txt(STS, "other"), wildcards=wild(b"v=STSv1; id=wild;")))
     assert kept.record.after == RecordSet(NAME, 3600, ('"other"',))
     assert plan(findings(wildcards=wild(b"v=STSv1; id=wild;"))).record.after is not None
+
+
+def test_where_a_wildcard_leads_that_answers_in_its_place_is_in_the_plan() -> None:
+    vendors = (Wildcard("*.solarmora.com", (), "cdn.vendor.example"),)
+    for record_sets in ([txt(STS)], [CNAME], []):
+        assert (
+            deletion(found(*record_sets, wildcards=vendors)).record.wildcard == vendors[0].leads_to
+        )
+    kept = deletion(found(txt(STS, "other"), wildcards=vendors))
+    assert kept.record.wildcard == ""  # nothing else answers where a set stays
+
+
+def test_a_wildcard_that_leads_nobody_knows_where_is_refused() -> None:
+    alias = (Wildcard("*.solarmora.com", (), None),)
+    with pytest.raises(RecordConflictError, match=r"a CNAME by alias.*Make it a plain CNAME"):
+        deletion(findings(wildcards=alias))
+    assert deletion(found(txt(STS, "other"), wildcards=alias)).record.after
+
+
+def test_where_a_withdrawn_cname_led_is_known() -> None:
+    assert deletion(found(CNAME)).record.withdrawn == "v.example"
+    for made in (deletion(), deletion(found()), plan()):
+        assert made.record.withdrawn == ""
 
 
 # --- the policy

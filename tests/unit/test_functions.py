@@ -142,6 +142,27 @@ def test_a_claim_remembers_every_id_that_stood_there(
     assert (claim.new_id, claim.policy) == ("", None)
 
 
+@pytest.mark.parametrize(
+    ("record_sets", "seen", "waited"),
+    [
+        ([txt("v=STSv1; id=1;", ttl=300)], 0, 300),
+        ([txt("v=STSv1; id=1;", ttl=60)], 80_000, 80_000),  # lowered; a resolver had a longer one
+        ([], 0, 900),  # that there is none
+        ([], 86_400, 86_400),  # what a wildcard said
+    ],
+)
+def test_a_claim_remembers_how_long_the_run_would_wait(
+    book: Book, record_sets: list[Any], seen: int, waited: int
+) -> None:
+    """Whoever runs again after a failure finds this run's record, which has a TTL of its own."""
+    made = plan(
+        findings(missing=True, record_sets=record_sets, longest_ttl=seen), create_policy=True
+    )
+    request = {"domain": "solarmora.com", "method": "none-policy"}
+    handled("claim_domain", {"plan": made.to_dict(), "request": request, "execution": EXECUTION})
+    assert [claim.wait_seconds for claim in book.claims] == [waited]
+
+
 # --- how a failed run is judged
 
 

@@ -171,13 +171,31 @@ def test_no_record_set_gets_one_and_the_negative_ttl_is_waited_out() -> None:
     assert made.record.before is None
     assert values_after(made) == ('"v=STSv1; id=20261124040506;"',)
     assert made.record.wait_seconds == 900
-    assert any("no STS record" in warning for warning in made.warnings)
+    assert any("No STS record of its own stands" in warning for warning in made.warnings)
 
 
 def test_a_set_without_sts_value_gets_one_beside_the_others() -> None:
     made = plan(findings(record_sets=[txt("other", ttl=7200)]))
     assert values_after(made) == ('"other"', '"v=STSv1; id=20261124040506;"')
     assert made.record.wait_seconds == 7200
+
+
+@pytest.mark.parametrize("method", ["none-policy", "delete-record"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"record_sets": [txt("v=STSv1; id=1;", ttl=1_209_601)]},
+        {"record_sets": [], "negative_ttl": 1_209_601},
+        {"longest_ttl": 2**31 - 1},
+    ],
+)
+def test_a_ttl_that_no_run_can_wait_out_is_refused(more: dict[str, Any], method: str) -> None:
+    build = plan if method == "none-policy" else deletion
+    with pytest.raises(
+        RecordConflictError, match=r"more than 14 days\. Nothing was changed\. Lower"
+    ):
+        build(findings(**more))
+    assert build(findings(longest_ttl=1_209_600)).record.wait_seconds == 1_209_600
 
 
 def test_longer_ttls_that_were_seen_are_waited_out() -> None:

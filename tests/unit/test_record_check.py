@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Literal
 
@@ -9,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta_sts.record_check import Answer, Kind, NotAsked, Outcome, describe, evaluate, readable
+from mta_sts.record_check import (
+    Answer,
+    Expected,
+    Kind,
+    NotAsked,
+    Outcome,
+    describe,
+    evaluate,
+    readable,
+)
 
 NEW, OLD, OTHER = b"v=STSv1; id=2;", b"v=STSv1; id=1;", b"unrelated"
 NOW = datetime(2026, 11, 24, 4, 5, 6, tzinfo=UTC)
@@ -45,8 +55,14 @@ def garbled(text: str) -> Answer:
     return answer(text, "malformed", ttl=None, detail="FormError: short")
 
 
-def leads_away(text: str) -> Answer:
-    return answer(text, "alias", ttl=3600, detail="a CNAME to x.example, which …")
+def leads_away(text: str, to: str = "x.example") -> Answer:
+    said = answer(text, "alias", ttl=3600, detail=f"a CNAME to {to}, which …")
+    return replace(said, leads_to=to)
+
+
+def led(text: str, to: str, *values: bytes) -> Answer:
+    """An answer through a CNAME: no STS value, unless one is given."""
+    return replace(gone(text, *values), ttl=3600, leads_to=to)
 
 
 def skipped(text: str, reason: str = "no IPv6 route") -> NotAsked:
@@ -55,12 +71,16 @@ def skipped(text: str, reason: str = "no IPv6 route") -> NotAsked:
 
 
 def judge(
-    *said: Answer | NotAsked, expected: bytes | None = NEW, scope: Scope = "everyone"
+    *said: Answer | NotAsked,
+    expected: bytes | None = NEW,
+    scope: Scope = "everyone",
+    withdrawn: str = "",
+    wildcard: str = "",
 ) -> dict[str, Any]:
     return evaluate(
         [item for item in said if isinstance(item, Answer)],
         [item for item in said if isinstance(item, NotAsked)],
-        expected=expected,
+        expected=Expected(expected, withdrawn, wildcard),
         scope=scope,
         now=NOW,
         region="eu-west-1",
@@ -131,6 +151,48 @@ def test_ready_for_gone(ready: bool, said: list[Answer | NotAsked]) -> None:  # 
     verdict = judge(*said, expected=None)
     assert verdict["ready"] is ready
     assert ready is not bool(verdict["laggards"])
+
+
+BOTH = ("left.example", "wild.example")  # where the withdrawn CNAME and the wildcard's lead
+LEADS: list[tuple[str, bool, tuple[str, str], list[Answer | NotAsked]]] = [
+    ("another CNAME leads to nothing", True, BOTH, [led("ns1@a", "o.example"), gone(R1)]),
+    ("it still leads to nothing", False, BOTH, [led("ns1@a", BOTH[0]), gone(R1)]),
+    ("to another value", False, BOTH, [led("ns1@a", BOTH[0], OTHER), gone(R1)]),
+    ("away", False, BOTH, [leads_away("ns1@a", BOTH[0]), gone(R1)]),
+    ("at one address of two", False, BOTH, [gone("ns1@a"), led("ns1@b", BOTH[0]), gone(R1)]),
+    ("at a resolver", False, BOTH, [gone("ns1@a"), gone(R1), led(R2, BOTH[0])]),
+    ("the wildcard leads away", True, BOTH, [leads_away("ns1@a", BOTH[1]), led(R1, BOTH[1])]),
+    ("and at a resolver too", False, BOTH, [gone("ns1@a"), gone(R1), leads_away(R2, BOTH[1])]),
+    ("to an STS value", False, BOTH, [leads_away("ns1@a", BOTH[1]), led(R1, BOTH[1], OLD)]),
+    ("as an authority knows", False, BOTH, [led("ns1@a", BOTH[1], OLD), gone(R1)]),
+    ("where no resolver tells", False, BOTH, [leads_away("ns1@a", BOTH[1]), dead(R1)]),
+    ("there is no wildcard", False, ("", ""), [leads_away("ns1@a", ""), gone(R1)]),
+    ("both lead there", True, ("w", "w"), [leads_away("ns1@a", "w"), led(R1, "w")]),
+]
+
+
+@pytest.mark.parametrize(
+    ("ready", "names", "said"), [r[1:] for r in LEADS], ids=[r[0] for r in LEADS]
+)
+def test_ready_for_gone_where_a_cname_leads_away(
+    ready: bool,  # noqa: FBT001 - a table's column
+    names: tuple[str, str],
+    said: list[Answer | NotAsked],
+) -> None:
+    verdict = judge(*said, expected=None, withdrawn=names[0], wildcard=names[1])
+    assert verdict["ready"] is ready
+    assert ready is not bool(verdict["laggards"])
+
+
+def test_how_long_a_resolver_may_still_lead_away_is_told() -> None:
+    said = [gone("ns1@a"), led(R1, BOTH[0]), gone(R2)]
+    assert judge(*said, expected=None, withdrawn=BOTH[0])["longest_ttl"] == 3600
+    assert judge(*said, expected=None)["longest_ttl"] == 0
+
+
+def test_a_wildcard_is_no_excuse_where_a_value_is_expected() -> None:
+    verdict = judge(leads_away("ns1@a", BOTH[1]), new(R1), wildcard=BOTH[1])
+    assert not verdict["ready"]
 
 
 @pytest.mark.parametrize("resolvers", [[], [old(R1)], [dead(R1)], [garbled(R1)], [skipped(R1)]])
@@ -296,7 +358,7 @@ def test_the_longest_ttl_of_an_answer_that_differs(said: list[Answer], longest: 
 
 def test_the_moment_is_utc_and_rounded_up() -> None:
     now = datetime(2026, 11, 24, 13, 5, 6, 1, tzinfo=timezone(timedelta(hours=9)))
-    verdict = evaluate([], [], expected=None, scope="everyone", now=now, region="")
+    verdict = evaluate([], [], expected=Expected(None), scope="everyone", now=now, region="")
     assert verdict["checked_at"] == "2026-11-24T04:05:07Z"
 
 

@@ -16,12 +16,12 @@ def lead(lab: Lab, domain: str, target: str, ttl: int, name: str = "_mta-sts") -
     lab.warm(domain)
 
 
-def vendor(lab: Lab, domain: str) -> str:
-    """Make a vendor's zone with a record in it; return the record's name."""
+def vendor(lab: Lab, domain: str, text: str = RECORD) -> str:
+    """Make a vendor's zone with one TXT value in it; return that one's name."""
     zone = f"vendor-{domain}"
-    target = f"{domain.replace('.', '-')}._mta-sts.{zone}"
+    target = f"customer.{zone}"
     zone_id = lab.account.make_zone(zone, 1)
-    lab.account.put_records(zone_id, record_set(target, "TXT", 1, [f'"{RECORD}"']))
+    lab.account.put_records(zone_id, record_set(target, "TXT", 1, [f'"{text}"']))
     return target
 
 
@@ -55,3 +55,36 @@ def test_a_wildcard_cname_gives_way_to_a_record(lab: Lab, domain: str) -> None:
     assert before.changed() == "policy and record"
     (value,) = txt_values(lab, domain)
     assert value.startswith('"v=STSv1; id=')
+
+
+@pytest.mark.parametrize("stands", ["a record", "a CNAME", "nothing"])
+def test_a_wildcard_cname_that_answers_afterwards(lab: Lab, domain: str, stands: str) -> None:
+    """The name servers say where it leads; only resolvers can say that no STS value is there."""
+    target = vendor(lab, domain, "v=spf1 -all")
+    lead(lab, domain, target, 1, "*")
+    name, zone_id = f"_mta-sts.{domain}", lab.zone_id(domain)
+    if stands == "a record":
+        lab.account.put_records(zone_id, record_set(name, "TXT", 1, [f'"{RECORD}"']))
+    elif stands == "a CNAME":
+        other = [f"sts.{domain}.nowhere.example."]
+        lab.account.put_records(zone_id, record_set(name, "CNAME", 1, other))
+    lab.warm(domain)
+    before = snapshot(lab, domain)
+    run = lab.run(delete_record(domain))
+    assert run.status == "SUCCEEDED", run.cause
+    assert before.changed() == ("nothing" if stands == "nothing" else "record")
+    rows = run.output["evidence"]["record"]["agreeing"]
+    assert all(f"CNAME to {target}" in row["found"] for row in rows), rows
+    assert {row["server"] for row in rows} > {"resolver"}
+
+
+def test_who_still_leads_where_the_cname_led_has_not_withdrawn_it(lab: Lab, domain: str) -> None:
+    """Nothing stands there now, but a record there would be found again."""
+    lead(lab, domain, f"empty.{domain}", 1)
+    lab.lag(domain, 2)
+    run = lab.run(delete_record(domain))
+    assert (run.status, run.error) == ("FAILED", "PropagationTimeoutError")
+    address = lab.name_servers[2][0]
+    assert f'({address}): found "no STS record (through a CNAME to empty.{domain})"' in str(
+        run.cause
+    )

@@ -54,6 +54,17 @@ def test_the_longest_policy_of_the_whole_history_counts(lab: Lab, domain: str) -
     assert until >= earliest.replace(microsecond=0)
 
 
+def test_a_policy_of_before_the_bucket_kept_versions_counts(lab: Lab, domain: str) -> None:
+    """Its version is called "null"; asked for without a version, S3 gives the present one."""
+    bucket, key = lab.policy_object(domain)
+    lab.account.make_bucket(bucket)
+    lab.account.put_policy(bucket, key, LONG)
+    before = added(lab, domain)
+    assert versions(lab, domain)[0] == "null"
+    run = lab.run(delete_record(domain, longest_max_age=MONTH))
+    check_failure(run, "ExposureTooLongError", before, "version null of the policy (mode enforce)")
+
+
 def test_the_wait_is_accepted_until_a_named_date(lab: Lab, domain: str) -> None:
     before = added(lab, domain, LONG)
     bound = datetime.now(UTC) + timedelta(seconds=MONTH)

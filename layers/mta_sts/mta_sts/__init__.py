@@ -2,6 +2,6 @@
 
 import gc
 
-# A function starts often, ends soon and holds little. With Python's own threshold (700) it would look
-# for garbage a hundred times while it starts, each time among more that has come to stay.
+# A function starts often, ends soon and holds little. With Python's own threshold it would look for
+# garbage a hundred times while it starts, each time among more that has come to stay.
 gc.set_threshold(20_000)

@@ -75,11 +75,13 @@ class Wildcard:
     """What answers at the record's name once no record set stands there (RFC 4592 section 2.2.1).
 
     ``name`` is that of the wildcard's own set; ``values`` are the TXT values that it gives, each with
-    its strings joined.
+    its strings joined. ``leads_to`` is the target of a CNAME, in lower case, empty for none, and None for
+    a CNAME whose target cannot be told beforehand.
     """
 
     name: str
     values: tuple[bytes, ...]
+    leads_to: str | None = ""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class RecordChange:
     ``before`` is None where nothing stands, ``after`` where nothing is to stay. ``new`` and ``new_id``
     are empty where the record goes; ``other_ids`` are those of several values. ``wait_seconds`` is how
     long an old answer may be kept anywhere, counted from the last name server's first correct answer.
+    ``wildcard`` is where a wildcard's CNAME leads that answers once nothing stands; empty: none does.
     """
 
     zone_id: str
@@ -65,6 +66,13 @@ class RecordChange:
     new_id: str
     wait_seconds: int
     other_ids: tuple[str, ...] = ()
+    wildcard: str = ""
+
+    @property
+    def withdrawn(self) -> str:
+        """Where the CNAME leads that is taken away, in lower case; empty: none is."""
+        cname = self.before is not None and self.before.type == "CNAME" and self.write
+        return self.before.values[0].rstrip(".").lower() if self.before and cname else ""
 
     @property
     def write(self) -> bool:

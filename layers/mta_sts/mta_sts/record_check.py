@@ -31,6 +31,7 @@ class Answer:
     section 4.3.2): neither a value nor its absence was told. ``unreachable`` and ``malformed`` say
     why in ``detail``, which otherwise names a CNAME. ``ttl`` is in seconds, at a resolver what
     remains of it, for ``absent`` the negative TTL (RFC 2308 section 5), None where none was given.
+    ``leads_to`` is where a CNAME at the very name leads, in lower case; empty: there is none.
     """
 
     server: str
@@ -40,6 +41,7 @@ class Answer:
     values: tuple[bytes, ...] = ()
     ttl: int | None = None
     detail: str = ""
+    leads_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,19 +54,53 @@ class NotAsked:
     reason: str
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What everybody has to answer: the STS ``value``, or where it is None that there is none.
+
+    ``withdrawn`` is where a CNAME led that was taken away, ``wildcard`` where that of a wildcard leads
+    which answers in its place (RFC 4592 section 3.3.1); both in lower case, empty where there is none.
+    """
+
+    value: bytes | None
+    withdrawn: str = ""
+    wildcard: str = ""
+
+    @property
+    def text(self) -> str:
+        """The expectation on one line."""
+        return NO_RECORD if self.value is None else readable(self.value)
+
+    def met_by(self, answer: Answer) -> bool:
+        """Tell whether an answer agrees.
+
+        Unreachable and malformed agree with nothing, least of all with "gone". Nor does who still leads
+        to where the withdrawn CNAME led: a record there would be found, whatever is there today. What is
+        behind a wildcard's CNAME is the resolvers' to tell.
+        """
+        if answer.outcome in ("unreachable", "malformed"):
+            return False
+        by_wildcard = answer.leads_to == self.wildcard != ""
+        if answer.leads_to == self.withdrawn != "" and not by_wildcard:
+            return False
+        if answer.outcome == "alias":
+            return self.value is None and by_wildcard and answer.kind == "authority"
+        return _sts_values(answer) == ([] if self.value is None else [self.value])
+
+
 def evaluate(
     answers: Sequence[Answer],
     not_asked: Sequence[NotAsked],
     *,
-    expected: bytes | None,
+    expected: Expected,
     scope: Scope,
     now: datetime,
     region: str,
 ) -> dict[str, Any]:
-    """Compare ANSWERS with EXPECTED, the STS value, or None where it has to be gone.
+    """Compare ANSWERS with what is EXPECTED.
 
     "Gone" means that no value beginning ``v=STSv1;`` is answered, whatever else is (RFC 8461
-    section 3.1 ignores other values); present means that exactly one is, and equals EXPECTED.
+    section 3.1 ignores other values); present means that exactly one is, and equals the value expected.
 
     Every authoritative address that answered has to agree, and every name server has to have
     answered at one address at least. With the scope "everyone" also no resolver may contradict in
@@ -82,7 +118,7 @@ def evaluate(
         for answer in answers
         if answer.kind == "resolver"
         and answer.outcome in ("present", "absent", "alias")
-        and not _agrees(answer, expected)
+        and not expected.met_by(answer)
     ]
     everyone = scope == "everyone"
     left_out = [_not_asked_row(item.server, item.address, item.reason) for item in not_asked]
@@ -125,7 +161,7 @@ class _Rows:
 
 
 def _judge_authorities(
-    answers: Sequence[Answer], not_asked: Sequence[NotAsked], expected: bytes | None
+    answers: Sequence[Answer], not_asked: Sequence[NotAsked], expected: Expected
 ) -> tuple[_Rows, bool]:
     asked = [answer for answer in answers if answer.kind == "authority"]
     skipped = [item for item in not_asked if item.kind == "authority"]
@@ -136,7 +172,7 @@ def _judge_authorities(
         unreachable = [answer for answer in own if answer.outcome == "unreachable"]
         reached = [answer for answer in own if answer.outcome != "unreachable"]
         for answer in reached:
-            if _agrees(answer, expected):
+            if expected.met_by(answer):
                 rows.agreeing.append(_agreeing_row(answer))
             else:
                 rows.laggards.append(_laggard_row(answer, expected))
@@ -152,13 +188,13 @@ def _judge_authorities(
     return rows, not rows.laggards
 
 
-def _judge_resolvers(answers: Sequence[Answer], expected: bytes | None) -> tuple[_Rows, bool]:
+def _judge_resolvers(answers: Sequence[Answer], expected: Expected) -> tuple[_Rows, bool]:
     asked = [answer for answer in answers if answer.kind == "resolver"]
     rows = _Rows([], [], [])
     for address in _unique(answer.address for answer in asked):
         own = [answer for answer in asked if answer.address == address]
         reached = [answer for answer in own if answer.outcome != "unreachable"]
-        contrary = [answer for answer in reached if not _agrees(answer, expected)]
+        contrary = [answer for answer in reached if not expected.met_by(answer)]
         if not reached:
             rows.not_asked.append(_unreachable_row(own[0]))
         elif not contrary:
@@ -174,13 +210,6 @@ def _judge_resolvers(answers: Sequence[Answer], expected: bytes | None) -> tuple
     if not contradicted and not rows.agreeing:
         rows.laggards.append(_nobody_row("resolvers", expected, "no resolver answered"))
     return rows, not contradicted and bool(rows.agreeing)
-
-
-def _agrees(answer: Answer, expected: bytes | None) -> bool:
-    """Unreachable, malformed and an unknown target agree with nothing, least of all with "gone"."""
-    if answer.outcome not in ("present", "absent"):
-        return False
-    return _sts_values(answer) == ([] if expected is None else [expected])
 
 
 def _sts_values(answer: Answer) -> list[bytes]:
@@ -229,12 +258,12 @@ def _agreeing_row(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _laggard_row(answer: Answer, expected: bytes | None) -> dict[str, Any]:
+def _laggard_row(answer: Answer, expected: Expected) -> dict[str, Any]:
     row = _agreeing_row(answer)
-    return row | {"expected": NO_RECORD if expected is None else readable(expected)}
+    return row | {"expected": expected.text}
 
 
-def _nobody_row(server: str, expected: bytes | None, reason: str) -> dict[str, Any]:
+def _nobody_row(server: str, expected: Expected, reason: str) -> dict[str, Any]:
     """Say why it is not confirmed where there is no answer to show."""
     nobody = Answer(server, "", "authority", "unreachable", detail=reason)
     return _laggard_row(nobody, expected)

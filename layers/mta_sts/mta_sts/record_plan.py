@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mta_sts.domains import record_name
@@ -13,12 +13,15 @@ from mta_sts.plan import RecordChange
 from mta_sts.record import Record, RecordSyntaxError, new_id, replacement
 from mta_sts.record_check import readable
 from mta_sts.record_set import RecordSet
+from mta_sts.spans import days
 from mta_sts.txt import TxtSyntaxError, quote, unquote
 
 # "v=STSv1 ;" and "V=stsv1", but not a longer word that begins so.
 _LIKE_STS = re.compile(rb"\s*v=stsv1\s*(?:;|$)", re.IGNORECASE)
 _MOST_SHOWN = 300  # characters of a TXT value in texts
 NEW_RECORD_TTL = 300  # seconds; only where no TXT set stands at the name
+# Beside its other waits an execution has to end within 30 days; resolvers seldom keep anything for seven.
+_LONGEST_WAIT = timedelta(days=14)
 
 
 def plan_change(domain: str, found: Findings, now: datetime, warnings: list[str]) -> RecordChange:
@@ -53,11 +56,12 @@ def plan_change(domain: str, found: Findings, now: datetime, warnings: list[str]
     else:
         values.append(quote(new.encode()))
     ttl = before.ttl if before else NEW_RECORD_TTL
-    wait = _wait(before, found)
+    wait = _wait(name, before, found)
     if old is None:
         warnings.append(
-            f"There is no STS record at {name}. One is made after the policy is proven, because senders may"
-            f" still hold the old policy; that there is none may be remembered for {wait} seconds."
+            f"No STS record of its own stands at {name}. One is made after the policy is proven, because"
+            " senders may still hold the old policy; what is answered there now may be remembered for"
+            f" {wait} seconds."
         )
     return RecordChange(
         zone_id=found.zone.zone_id,
@@ -84,11 +88,13 @@ def plan_deletion(domain: str, found: Findings, warnings: list[str]) -> RecordCh
     contents, marked = _sts_values(before)
     ids: tuple[str, ...] = ()
     after = None
+    wildcard = ""
     if before and before.type == "TXT":
         kept = [value for place, value in enumerate(before.values) if place not in marked]
         after = replace(before, values=tuple(kept)) if kept else None
     if after is None:
         _refuse_wildcards(name, found)
+        wildcard = next((one.leads_to for one in found.wildcards if one.leads_to), "")
     if before and before.type == "CNAME":
         old, old_id = f"CNAME to {_target(before)}", ""
         warnings.append(
@@ -108,8 +114,8 @@ def plan_deletion(domain: str, found: Findings, warnings: list[str]) -> RecordCh
         old_id = _id(one, name, "deleted", warnings)
     if not old:
         warnings.append(
-            f"There is no STS record at {name}: nothing has to be deleted. Dates count from this run; an"
-            " earlier date, of the run that deleted the record, still holds."
+            f"No STS record of its own stands at {name}: nothing has to be deleted. Dates count from this"
+            " run; an earlier date, of the run that deleted the record, still holds."
         )
     return RecordChange(
         zone_id=found.zone.zone_id,
@@ -121,21 +127,36 @@ def plan_deletion(domain: str, found: Findings, warnings: list[str]) -> RecordCh
         new="",
         old_id=old_id,
         new_id="",
-        wait_seconds=_wait(before, found),
+        wait_seconds=_wait(name, before, found),
         other_ids=ids,
+        wildcard=wildcard,
     )
 
 
-def _wait(before: RecordSet | None, found: Findings) -> int:
-    """Say for how many seconds an old answer may be kept.
+def _wait(name: str, before: RecordSet | None, found: Findings) -> int:
+    """Say for how many seconds an old answer may be kept; raise RecordConflictError where it is too long.
 
     Without an STS value in it, resolvers hold either the set as it is or the zone's negative answer.
     """
-    return max(before.ttl if before else found.negative_ttl, found.longest_ttl)
+    wait = max(before.ttl if before else found.negative_ttl, found.longest_ttl)
+    if wait > _LONGEST_WAIT.total_seconds():
+        raise RecordConflictError(
+            f"Answers about {_where(name, found)} may be kept for {wait} seconds ({days(wait)}), by their"
+            f" TTL: no run waits for more than {_LONGEST_WAIT.days} days. Nothing was changed. Lower the TTL,"
+            " wait until nobody keeps the old answer (resolvers seldom keep one for more than a week), then"
+            " run again."
+        )
+    return wait
 
 
 def _refuse_wildcards(name: str, found: Findings) -> None:
     for wildcard in found.wildcards:
+        if wildcard.leads_to is None:
+            raise RecordConflictError(
+                f"Without a record of its own {name} would be answered by {wildcard.name} in zone"
+                f" {found.zone.zone_id}, a CNAME by alias: where it leads cannot be told, nor be confirmed"
+                " afterwards. Nothing was changed. Make it a plain CNAME, or use none-policy."
+            )
         values = [readable(value)[:200] for value in wildcard.values if _looks_like_sts(value)]
         if values:
             raise RecordConflictError(

@@ -129,8 +129,20 @@ def _wildcards(
         elif record_set["Type"] == "TXT":
             found.append(Wildcard(own, tuple(content(value) for value in values)))
         if record_set["Type"] in {"CNAME", "TXT"}:
-            found += [Wildcard(own, _answered(target.rstrip("."), network)) for target in targets]
+            found += [
+                Wildcard(own, _answered(target.rstrip("."), network), _leads_to(record_set))
+                for target in targets
+            ]
     return tuple(found)
+
+
+def _leads_to(record_set: Mapping[str, Any]) -> str | None:
+    """Say where a set sends who asks; an alias of a CNAME sends to that one's target."""
+    if record_set["Type"] != "CNAME":
+        return ""
+    if "AliasTarget" in record_set:
+        return None
+    return str(record_set["ResourceRecords"][0]["Value"]).rstrip(".").lower()
 
 
 def _answered(target: str, network: Network) -> tuple[bytes, ...]:

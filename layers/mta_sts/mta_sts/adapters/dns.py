@@ -56,14 +56,16 @@ class Found:
 
     ``ttl`` is that of the data, of the negative answer where there is none (RFC 2308 section 5), and of
     the first CNAME where one leads away from the name: for so long it does, whatever stands behind it.
-    It is None where the answer gave none. ``alias`` is the last CNAME's target, or empty.
-    ``complete`` is False for a CNAME whose target the answer says nothing about.
+    It is None where the answer gave none. ``leads_to`` and ``alias`` are the targets of the first and the
+    last CNAME, empty without one. ``complete`` is False for a CNAME whose target the answer says nothing
+    about, and for a loop.
     """
 
     data: tuple[Any, ...]  # dnspython's rdata classes of the type that was asked for
     ttl: int | None
     alias: str
     complete: bool
+    leads_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,12 +130,12 @@ async def _ask_text(
     if not found.complete:
         # Neither a value nor its absence was told: to call it absent would read as gone.
         detail = f"a CNAME to {found.alias}, which the server says nothing about"
-        return Answer(server, address, kind, "alias", ttl=found.ttl, detail=detail)
+        return Answer(server, address, kind, "alias", (), found.ttl, detail, found.leads_to)
     # RFC 8461 section 3.1: the strings of one value are joined without blanks.
     values = tuple(b"".join(rdata.strings) for rdata in found.data)
     outcome: Outcome = "present" if values else "absent"
     detail = f"through a CNAME to {found.alias}" if found.alias else ""
-    return Answer(server, address, kind, outcome, values, found.ttl, detail)
+    return Answer(server, address, kind, outcome, values, found.ttl, detail, found.leads_to)
 
 
 async def question(
@@ -165,7 +167,7 @@ async def question(
 
 
 def _read(message: dns.message.QueryMessage, *, recursive: bool) -> Found | Failed:
-    """Follow an answer's CNAMEs to its data; raise DNSException where the chain is broken."""
+    """Take an answer for one where the server may give it; raises as :func:`_follow`."""
     if message.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         return Failed("unreachable", f"answered {dns.rcode.to_text(message.rcode())}")
     if not recursive and not message.flags & dns.flags.AA:
@@ -178,11 +180,22 @@ def _read(message: dns.message.QueryMessage, *, recursive: bool) -> Found | Fail
         if cut and not message.answer and message.rcode() == dns.rcode.NOERROR:
             return Failed("unreachable", REFERRAL)
         return Failed("unreachable", "answered without authority: it does not serve the zone")
-    chain = message.resolve_chaining()
-    alias = chain.canonical_name.to_text(omit_final_dot=True) if chain.cnames else ""
+    return _follow(message, recursive=recursive)
+
+
+def _follow(message: dns.message.QueryMessage, *, recursive: bool) -> Found | Failed:
+    """Follow an answer's CNAMEs to its data; raise DNSException where it contradicts itself."""
+    asked = message.question[0]
+    cname = message.get_rrset(message.answer, asked.name, asked.rdclass, dns.rdatatype.CNAME)
+    leads_to = _text(cname[0].target) if cname else ""
+    try:
+        chain = message.resolve_chaining()
+    except dns.message.ChainTooLong:
+        return Found((), cname.ttl if cname else None, leads_to, complete=False, leads_to=leads_to)
+    alias = _text(chain.canonical_name) if chain.cnames else ""
     ttl = chain.cnames[0].ttl if chain.cnames else chain.minimum_ttl
     if chain.answer is not None:
-        return Found(tuple(chain.answer), ttl, alias, complete=True)
+        return Found(tuple(chain.answer), ttl, alias, complete=True, leads_to=leads_to)
     denied = any(
         rrset.rdtype == dns.rdatatype.SOA and chain.canonical_name.is_subdomain(rrset.name)
         for rrset in message.authority
@@ -193,8 +206,14 @@ def _read(message: dns.message.QueryMessage, *, recursive: bool) -> Found | Fail
     if refers and not (denied or alias):
         # RFC 2308 section 2.2: NS without SOA is a referral, which denies nothing.
         return Failed("unreachable", REFERRAL)
-    # The server may not know the zone that the last CNAME leads to: only a SOA of it denies.
-    return Found((), ttl if denied or alias else None, alias, complete=denied or not alias)
+    # An authority may not know the zone that the last CNAME leads to: only a SOA of it denies. A resolver
+    # does know, and its NXDOMAIN is about the end of the chain (RFC 6604 section 3).
+    complete = denied or not alias or (recursive and message.rcode() == dns.rcode.NXDOMAIN)
+    return Found((), ttl if denied or alias else None, alias, complete, leads_to)
+
+
+def _text(name: dns.name.Name) -> str:
+    return name.to_text(omit_final_dot=True).lower()
 
 
 async def _exchange(

@@ -36,7 +36,8 @@ class Claim:
     ``policy`` and ``record`` are as they were; ``worth_restoring`` says that the policy is not
     already ``none``, so that a second run does not save the first one's work over the original.
     ``ids`` are those to be remembered as used; ``new_id`` is empty where the record goes. ``old_record``
-    says that there is an STS record to be saved.
+    says that there is an STS record to be saved. ``wait_seconds`` is for how long an answer of before may
+    be kept anywhere, as the plan has it.
     """
 
     domain: str
@@ -44,7 +45,7 @@ class Claim:
     started_at: str
     new_id: str
     ids: tuple[str, ...]
-    ttl: int | None
+    wait_seconds: int
     policy: Mapping[str, Any] | None
     record: Mapping[str, Any] | None
     worth_restoring: bool
@@ -98,8 +99,7 @@ class Ledger:
             for seen in item.get("ttls", [])
             if instant(seen["seen_at"]) + timedelta(seconds=seen["ttl"]) > now
         ]
-        if claim.ttl is not None:
-            ttls.append({"ttl": claim.ttl, "seen_at": stamp(now)})
+        ttls.append({"ttl": claim.wait_seconds, "seen_at": stamp(now)})
         values = {
             ":me": claim.execution_arn,
             ":dead": holder if dead else claim.execution_arn,
@@ -108,7 +108,7 @@ class Ledger:
             **({":saved": saved} if saved else {":policy": claim.policy}),
             ":ttls": ttls,
             # Until a run is confirmed, some server may go on answering as before: see open_ttl below.
-            ":open": max(claim.ttl or 0, item.get("open_ttl", 0)),
+            ":open": max(claim.wait_seconds, item.get("open_ttl", 0)),
         }
         ids = {claim.new_id, *claim.ids} - {""}
         if ids:  # a set cannot be empty

@@ -128,9 +128,9 @@ class PolicyStore:
                     break
                 sample[item["ETag"]] = item["VersionId"]
         bodies: dict[str, bytes | None] = {present.etag: present.body} if present else {}
-        unread = {etag: version for etag, version in sample.items() if etag not in bodies}
+        unread = [etag for etag in sample if etag not in bodies]
         with ThreadPoolExecutor(8) as pool:
-            read = pool.map(lambda version: self._body(bucket, key, version), unread.values())
+            read = pool.map(lambda etag: self._body(bucket, key, sample[etag], etag), unread)
             bodies |= zip(unread, read, strict=True)
         versions = tuple(
             Version(
@@ -216,11 +216,14 @@ class PolicyStore:
             if page.get("NextVersionIdMarker"):
                 start["VersionIdMarker"] = page["NextVersionIdMarker"]
 
-    def _body(self, bucket: str, key: str, version_id: str) -> bytes | None:
-        """Read one version; None where it cannot be read, which counts as the longest-lived policy."""
-        version = {} if version_id == "null" else {"VersionId": version_id}
+    def _body(self, bucket: str, key: str, version_id: str, etag: str) -> bytes | None:
+        """Read one version; None where it cannot be read, which counts as the longest-lived policy.
+
+        "null" is a version as well: without an id S3 gives the present one, whichever that is. It alone
+        can be replaced under its id, hence the ETag.
+        """
         try:
-            found = self._s3.get_object(Bucket=bucket, Key=key, **version)  # type: ignore[arg-type]
+            found = self._s3.get_object(Bucket=bucket, Key=key, VersionId=version_id, IfMatch=etag)
             return _limited(found, f"s3://{bucket}/{key}")
         except PolicyUnreadableError:
             return None
