@@ -10,7 +10,7 @@ SAM := $(MTA_STS_ENV_DIR)/sam/bin
 UV := $(MTA_STS_ENV_DIR)/bootstrap/bin/uv
 
 # How many tests run side by side; each process has a lab of its own (about 1 GB).
-JOBS ?= 2
+JOBS ?= 3
 # For the demo.
 METHOD ?= none-policy
 FAULT ?=
@@ -54,7 +54,7 @@ up: env ## Keep the lab running and print how to reach it, as JSON
 run: env ## Run one event in a lab of its own (EVENT=events/none-policy.json)
 	@$(DEV)/python -m local run $(EVENT)
 
-test: env ## Run every test that needs no root (JOBS=2, ARGS=… for pytest)
+test: env ## Run every test that needs no root (JOBS=3, ARGS=… for pytest)
 	@$(DEV)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 bench: env ## Measure what a run takes: time, memory, size, price (tables, and JSON on standard output)

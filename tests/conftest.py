@@ -6,10 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_socket
 
 from local.lab import Lab
+
+# A machine may be busy: no property is timed. With CI set the examples are always the same ones.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 UNIT_TESTS = Path(__file__).parent / "unit"
 

@@ -1,5 +1,6 @@
 """Rewrites the policy object by compare-and-swap."""
 
+from datetime import timedelta
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -27,7 +28,9 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
             headers=policy.headers,
             tagging=policy.tagging,
         )
-        version_id, etag, published_at = stored.version_id, stored.etag, stamp(stored.last_modified)
+        version_id, etag = stored.version_id, stored.etag
+        # S3 tells whole seconds, cut off: the write was up to a second later.
+        published_at = stamp(stored.last_modified + timedelta(seconds=1))
     else:
         version_id, etag, published_at = policy.version_id, policy.etag, policy.published_at
     logger.info("published", domain=plan.domain, version_id=version_id, written=policy.write)

@@ -4,7 +4,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local.lab import Lab
+from local.emulator import Emulator
 from mta_sts.adapters.route53 import Zones
 from mta_sts.record_set import RecordSet
 
@@ -37,8 +37,8 @@ def error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "x"}}, "ChangeResourceRecordSets")
 
 
-def zone(lab: Lab, name: str) -> str:
-    made = lab.client("route53").create_hosted_zone(Name=name, CallerReference=name)
+def zone(emulator: Emulator, name: str) -> str:
+    made = emulator.client("route53").create_hosted_zone(Name=name, CallerReference=name)
     return str(made["HostedZone"]["Id"]).removeprefix("/hostedzone/")
 
 
@@ -51,10 +51,12 @@ def swap(zones: Zones, zone_id: str, old: RecordSet | None, new: RecordSet | Non
     return zones.swap(zone_id, name, old, new, comment="test")
 
 
-def put(lab: Lab, zone_id: str, name: str, kind: str = "A", *values: str, ttl: int = 60) -> None:
+def put(
+    emulator: Emulator, zone_id: str, name: str, kind: str = "A", *values: str, ttl: int = 60
+) -> None:
     """Make a record set of whatever type."""
     values = values or {"A": ("192.0.2.1",), "TXT": ('"v=spf1 -all"',)}[kind]
     records = [{"Value": value} for value in values]
     made = {"Name": f"{name}.", "Type": kind, "TTL": ttl, "ResourceRecords": records}
     batch = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": made}]}
-    lab.client("route53").change_resource_record_sets(HostedZoneId=zone_id, ChangeBatch=batch)
+    emulator.client("route53").change_resource_record_sets(HostedZoneId=zone_id, ChangeBatch=batch)

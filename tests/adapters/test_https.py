@@ -199,20 +199,17 @@ def test_an_endless_body_is_cut_off(world: Servers) -> None:
 def test_the_deadline_is_for_the_whole_exchange(world: Servers, answer: Answer) -> None:
     world.serve(0, answer)
     began = time.monotonic()
-    fetched = ask(world, seconds=0.3)
-    took = time.monotonic() - began
-    assert (fetched.outcome, fetched.detail) == ("no answer", "timed out after 0.3 seconds")
+    fetched = ask(world, seconds=1)
+    assert 1 <= time.monotonic() - began < GUARD_SECONDS / 2
+    assert (fetched.outcome, fetched.detail) == ("no answer", "timed out after 1 seconds")
     assert fetched.reached
-    assert 0.3 <= took < 2
 
 
 def test_the_deadline_holds_during_the_handshake_as_well(world: Servers) -> None:
     # The start of a handshake record of 16 KiB that never gets whole.
     server = world.serve(0, raw=drip(b"\x16\x03\x03\x40\x00", b"\x00"))
-    began = time.monotonic()
-    fetched = ask(world, seconds=0.3)
-    assert fetched.detail == "timed out after 0.3 seconds"
-    assert time.monotonic() - began < 2
+    fetched = ask(world, seconds=1)
+    assert fetched.detail == "timed out after 1 seconds"
     assert server.connections == 1
 
 

@@ -3,16 +3,16 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from local.lab import Lab
+from local.emulator import Emulator
 from mta_sts.adapters.route53 import Zones
 from mta_sts.errors import ConcurrentChangeError, RecordConflictError
 from mta_sts.record_set import RecordSet
 from tests.adapters.hosted_zones import error, interfered, swap, txt, zone
 
 
-def test_making_changing_and_asking(lab: Lab) -> None:
+def test_making_changing_and_asking(emulator: Emulator) -> None:
     name = "r1.example"
-    zone_id, zones = zone(lab, name), Zones(lab.client("route53"))
+    zone_id, zones = zone(emulator, name), Zones(emulator.client("route53"))
     assert zones.record_set(zone_id, f"_mta-sts.{name}") is None
     old, new = txt(name, "v=STSv1; id=1;", "other"), txt(name, "v=STSv1; id=2;", "other")
     assert swap(zones, zone_id, None, old)
@@ -21,9 +21,9 @@ def test_making_changing_and_asking(lab: Lab) -> None:
     assert any(zones.in_sync(change) for _ in range(3))  # the emulator says PENDING once
 
 
-def test_a_retry_after_the_effect_gives_a_change_to_wait_for(lab: Lab) -> None:
+def test_a_retry_after_the_effect_gives_a_change_to_wait_for(emulator: Emulator) -> None:
     name = "r2.example"
-    zone_id, zones = zone(lab, name), Zones(lab.client("route53"))
+    zone_id, zones = zone(emulator, name), Zones(emulator.client("route53"))
     old, new = txt(name, "v=STSv1; id=1;"), txt(name, "v=STSv1; id=2;")
     swap(zones, zone_id, None, old)
     first = swap(zones, zone_id, old, new)
@@ -42,9 +42,11 @@ def test_a_retry_after_the_effect_gives_a_change_to_wait_for(lab: Lab) -> None:
     ],
 )
 @pytest.mark.parametrize("when", ["before the look", "between the look and the change"])
-def test_a_lost_race_overwrites_nothing(lab: Lab, other: tuple[str, ...], when: str) -> None:
+def test_a_lost_race_overwrites_nothing(
+    emulator: Emulator, other: tuple[str, ...], when: str
+) -> None:
     name = f"r3-{len(other)}-{len(when)}.example"
-    zone_id, client = zone(lab, name), lab.client("route53")
+    zone_id, client = zone(emulator, name), emulator.client("route53")
     old, new = txt(name, "v=STSv1; id=1;"), txt(name, "v=STSv1; id=2;")
     admin = Zones(client)
     swap(admin, zone_id, None, old)
@@ -72,9 +74,9 @@ def test_a_lost_race_overwrites_nothing(lab: Lab, other: tuple[str, ...], when: 
     assert admin.record_set(zone_id, old.name) == theirs
 
 
-def test_somebody_elses_change_of_the_zone_is_waited_for(lab: Lab) -> None:
+def test_somebody_elses_change_of_the_zone_is_waited_for(emulator: Emulator) -> None:
     name = "r4.example"
-    zone_id, client = zone(lab, name), lab.client("route53")
+    zone_id, client = zone(emulator, name), emulator.client("route53")
     busy, pauses = error("PriorRequestNotComplete"), list[float]()
     zones = Zones(interfered(client, busy, busy), sleep=pauses.append)
     assert swap(zones, zone_id, None, txt(name, "v=STSv1; id=1;"))
@@ -85,10 +87,12 @@ def test_somebody_elses_change_of_the_zone_is_waited_for(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("code", "raised"), [("InvalidChangeBatch", RecordConflictError), ("AccessDenied", ClientError)]
 )
-def test_what_route53_refuses_for_good(lab: Lab, code: str, raised: type[Exception]) -> None:
+def test_what_route53_refuses_for_good(
+    emulator: Emulator, code: str, raised: type[Exception]
+) -> None:
     """A protected set, say: it is as planned, and may not be changed."""
     name = f"r5-{code.lower()}.example"
-    zone_id, client = zone(lab, name), lab.client("route53")
+    zone_id, client = zone(emulator, name), emulator.client("route53")
     old = txt(name, "v=STSv1; id=1;")
     swap(Zones(client), zone_id, None, old)
     refusing = Zones(interfered(client, *[error(code)] * 9), sleep=lambda _: None)
@@ -97,14 +101,14 @@ def test_what_route53_refuses_for_good(lab: Lab, code: str, raised: type[Excepti
     assert Zones(client).record_set(zone_id, old.name) == old
 
 
-def test_candidates_are_public_and_longest_first(lab: Lab) -> None:
-    client = lab.client("route53")
-    long, short = zone(lab, "_mta-sts.r6.example"), zone(lab, "r6.example")
+def test_candidates_are_public_and_longest_first(emulator: Emulator) -> None:
+    client = emulator.client("route53")
+    long, short = zone(emulator, "_mta-sts.r6.example"), zone(emulator, "r6.example")
     client.create_hosted_zone(
         Name="r6.example", CallerReference="private", HostedZoneConfig={"PrivateZone": True},
         VPC={"VPCRegion": "us-east-1", "VPCId": "vpc-1"},
     )  # fmt: skip
-    zone(lab, "other-r6.example")
+    zone(emulator, "other-r6.example")
     found = Zones(client).candidates("_mta-sts.r6.example")
     assert [(each.zone_id, each.name) for each in found] == [
         (long, "_mta-sts.r6.example"),

@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from local.lab import Lab
+from local.emulator import Emulator
 from mta_sts.adapters.route53 import Zones
 from mta_sts.errors import ConcurrentChangeError, RecordConflictError
 from mta_sts.record_set import RecordSet
 from tests.adapters.hosted_zones import error, interfered, put, swap, txt, zone
 
 
-def everything(lab: Lab, zone_id: str) -> set[tuple[str, str]]:
+def everything(emulator: Emulator, zone_id: str) -> set[tuple[str, str]]:
     """Name and type of each set in a zone, but for those that every zone has at its top."""
-    listed = lab.client("route53").list_resource_record_sets(HostedZoneId=zone_id)
+    listed = emulator.client("route53").list_resource_record_sets(HostedZoneId=zone_id)
     found = {(one["Name"].rstrip("."), one["Type"]) for one in listed["ResourceRecordSets"]}
     return {(name, kind) for name, kind in found if kind not in {"NS", "SOA"}}
 
@@ -26,42 +26,42 @@ def cname(domain: str, target: str = "vendor.example.", ttl: int = 60) -> Record
 
 
 @pytest.mark.parametrize("kind", ["txt", "cname"])
-def test_the_exact_set_is_deleted_and_nothing_else(lab: Lab, kind: str) -> None:
+def test_the_exact_set_is_deleted_and_nothing_else(emulator: Emulator, kind: str) -> None:
     domain = f"d1-{kind}.example"
-    zone_id, zones = zone(lab, domain), Zones(lab.client("route53"))
+    zone_id, zones = zone(emulator, domain), Zones(emulator.client("route53"))
     old = cname(domain) if kind == "cname" else txt(domain, "v=STSv1; id=1;", "v=STSv1; id=2;")
-    put(lab, zone_id, f"_mta-sts.{domain}", kind.upper(), *old.values)
+    put(emulator, zone_id, f"_mta-sts.{domain}", kind.upper(), *old.values)
     for name, other in ((domain, "TXT"), (f"mta-sts.{domain}", "A"), (f"x.{old.name}", "TXT")):
-        put(lab, zone_id, name, other)
-    before = everything(lab, zone_id)
+        put(emulator, zone_id, name, other)
+    before = everything(emulator, zone_id)
     assert zones.record_set(zone_id, old.name) == old
     change = swap(zones, zone_id, old, None)
     assert any(zones.in_sync(change) for _ in range(3))  # the emulator says PENDING once
-    assert before - everything(lab, zone_id) == {(old.name, old.type)}
+    assert before - everything(emulator, zone_id) == {(old.name, old.type)}
     assert zones.record_set(zone_id, old.name) is None
 
 
-def test_a_set_of_another_type_at_the_name_stays(lab: Lab) -> None:
+def test_a_set_of_another_type_at_the_name_stays(emulator: Emulator) -> None:
     domain = "d2.example"
-    zone_id, zones = zone(lab, domain), Zones(lab.client("route53"))
+    zone_id, zones = zone(emulator, domain), Zones(emulator.client("route53"))
     old = txt(domain, "v=STSv1; id=1;")
     swap(zones, zone_id, None, old)
-    put(lab, zone_id, old.name, "A")
+    put(emulator, zone_id, old.name, "A")
     assert swap(zones, zone_id, old, None)
-    assert everything(lab, zone_id) == {(old.name, "A")}
+    assert everything(emulator, zone_id) == {(old.name, "A")}
 
 
 @pytest.mark.parametrize("kind", ["txt", "cname"])
 def test_deleting_twice_is_as_good_as_once_and_has_no_number_to_ask_for(
-    lab: Lab, kind: str
+    emulator: Emulator, kind: str
 ) -> None:
     domain = f"d3-{kind}.example"
-    zone_id, zones = zone(lab, domain), Zones(lab.client("route53"))
+    zone_id, zones = zone(emulator, domain), Zones(emulator.client("route53"))
     old = cname(domain) if kind == "cname" else txt(domain, "v=STSv1; id=1;")
-    put(lab, zone_id, old.name, old.type, *old.values)
+    put(emulator, zone_id, old.name, old.type, *old.values)
     assert swap(zones, zone_id, old, None)
     assert swap(zones, zone_id, old, None) == ""
-    assert everything(lab, zone_id) == set()
+    assert everything(emulator, zone_id) == set()
 
 
 def nobody_changes() -> None:
@@ -69,10 +69,12 @@ def nobody_changes() -> None:
 
 
 @pytest.mark.parametrize("values", [(), ("a neighbour", "another")])
-def test_where_nothing_has_to_change_nothing_is_sent(lab: Lab, values: tuple[str, ...]) -> None:
+def test_where_nothing_has_to_change_nothing_is_sent(
+    emulator: Emulator, values: tuple[str, ...]
+) -> None:
     """There is no STS value to delete; neighbours are not put in their own place."""
     domain = f"d10-{len(values)}.example"
-    zone_id, client = zone(lab, domain), lab.client("route53")
+    zone_id, client = zone(emulator, domain), emulator.client("route53")
     same = txt(domain, *values) if values else None
     if same:
         swap(Zones(client), zone_id, None, same)
@@ -85,10 +87,10 @@ def test_where_nothing_has_to_change_nothing_is_sent(lab: Lab, values: tuple[str
         watched.swap(zone_id, f"_mta-sts.{domain}", same, same, comment="c")
 
 
-def test_a_retry_after_the_effect_beside_neighbours_has_a_number(lab: Lab) -> None:
+def test_a_retry_after_the_effect_beside_neighbours_has_a_number(emulator: Emulator) -> None:
     """Where neighbours stay the set stands, and can be put in its own place."""
     domain = "d4.example"
-    zone_id, zones = zone(lab, domain), Zones(lab.client("route53"))
+    zone_id, zones = zone(emulator, domain), Zones(emulator.client("route53"))
     old, left = txt(domain, "v=STSv1; id=1;", "neighbour"), txt(domain, "neighbour")
     swap(zones, zone_id, None, old)
     first = swap(zones, zone_id, old, left)
@@ -108,10 +110,10 @@ OTHERS = {
 
 @pytest.mark.parametrize("what", OTHERS)
 @pytest.mark.parametrize("when", ["before the look", "between the look and the change"])
-def test_a_lost_race_deletes_nothing(lab: Lab, what: str, when: str) -> None:
+def test_a_lost_race_deletes_nothing(emulator: Emulator, what: str, when: str) -> None:
     kind, values, ttl = OTHERS[what]
     domain = f"d5-{len(when)}-{list(OTHERS).index(what)}.example"
-    zone_id, client = zone(lab, domain), lab.client("route53")
+    zone_id, client = zone(emulator, domain), emulator.client("route53")
     old = txt(domain, "v=STSv1; id=1;")
     theirs = RecordSet(old.name, ttl, values, "CNAME" if kind == "CNAME" else "TXT")
     admin = Zones(client)
@@ -131,20 +133,20 @@ def test_a_lost_race_deletes_nothing(lab: Lab, what: str, when: str) -> None:
     assert admin.record_set(zone_id, old.name) == theirs
 
 
-def test_a_cname_whose_target_changed_is_not_deleted(lab: Lab) -> None:
+def test_a_cname_whose_target_changed_is_not_deleted(emulator: Emulator) -> None:
     domain = "d6.example"
-    zone_id, zones = zone(lab, domain), Zones(lab.client("route53"))
-    put(lab, zone_id, f"_mta-sts.{domain}", "CNAME", "other.example.")
+    zone_id, zones = zone(emulator, domain), Zones(emulator.client("route53"))
+    put(emulator, zone_id, f"_mta-sts.{domain}", "CNAME", "other.example.")
     with pytest.raises(
         ConcurrentChangeError, match=r"found _mta-sts\.d6\.example CNAME, TTL 60: other"
     ):
         swap(zones, zone_id, cname(domain), None)
-    assert everything(lab, zone_id) == {(f"_mta-sts.{domain}", "CNAME")}
+    assert everything(emulator, zone_id) == {(f"_mta-sts.{domain}", "CNAME")}
 
 
-def test_what_somebody_else_deleted_in_between_is_as_planned(lab: Lab) -> None:
+def test_what_somebody_else_deleted_in_between_is_as_planned(emulator: Emulator) -> None:
     domain = "d7.example"
-    zone_id, client = zone(lab, domain), lab.client("route53")
+    zone_id, client = zone(emulator, domain), emulator.client("route53")
     old = txt(domain, "v=STSv1; id=1;")
     swap(Zones(client), zone_id, None, old)
     zones = Zones(
@@ -153,9 +155,9 @@ def test_what_somebody_else_deleted_in_between_is_as_planned(lab: Lab) -> None:
     assert swap(zones, zone_id, old, None) == ""
 
 
-def test_a_set_that_may_not_be_deleted_stays(lab: Lab) -> None:
+def test_a_set_that_may_not_be_deleted_stays(emulator: Emulator) -> None:
     domain = "d8.example"
-    zone_id, client = zone(lab, domain), lab.client("route53")
+    zone_id, client = zone(emulator, domain), emulator.client("route53")
     old = txt(domain, "v=STSv1; id=1;")
     swap(Zones(client), zone_id, None, old)
     refusing = Zones(interfered(client, *[error("InvalidChangeBatch")] * 9), sleep=lambda _: None)
@@ -164,10 +166,10 @@ def test_a_set_that_may_not_be_deleted_stays(lab: Lab) -> None:
     assert Zones(client).record_set(zone_id, old.name) == old
 
 
-def test_what_leads_elsewhere_is_neither_a_set_nor_a_cname_to_delete(lab: Lab) -> None:
+def test_what_leads_elsewhere_is_neither_a_set_nor_a_cname_to_delete(emulator: Emulator) -> None:
     domain = "d9.example"
-    zone_id, zones = zone(lab, domain), Zones(lab.client("route53"))
-    put(lab, zone_id, f"_mta-sts.{domain}", "A")
+    zone_id, zones = zone(emulator, domain), Zones(emulator.client("route53"))
+    put(emulator, zone_id, f"_mta-sts.{domain}", "A")
     assert zones.record_set(zone_id, f"_mta-sts.{domain}") is None
 
 
@@ -226,7 +228,7 @@ RECORDS = [(why, "TXT") for why in WILDCARDS] + [
 @pytest.mark.parametrize(("why", "kind"), RECORDS)
 @pytest.mark.parametrize("escaped", [True, False])
 def test_the_wildcard_of_the_closest_name_that_exists_answers(
-    lab: Lab,
+    emulator: Emulator,
     why: str,
     kind: str,
     escaped: bool,  # noqa: FBT001
@@ -234,11 +236,11 @@ def test_the_wildcard_of_the_closest_name_that_exists_answers(
     above, others, expected = WILDCARDS[why]
     top = f"w{list(WILDCARDS).index(why)}-{kind.lower()}-{escaped}.example".lower()
     domain = f"{above}.{top}" if above else top
-    zone_id, client = zone(lab, top), lab.client("route53")
+    zone_id, client = zone(emulator, top), emulator.client("route53")
     name = f"_mta-sts.{domain}"
-    put(lab, zone_id, name, kind, "vendor.example." if kind == "CNAME" else '"v=STSv1; id=1;"')
+    put(emulator, zone_id, name, kind, "vendor.example." if kind == "CNAME" else '"v=STSv1; id=1;"')
     for label, other in others:
-        put(lab, zone_id, f"{label}.{top}", other)
+        put(emulator, zone_id, f"{label}.{top}", other)
     zones = Zones(Escaping(client) if escaped else client)  # type: ignore[arg-type]  # of its type
     found = zones.wildcard_sets(zone_id, top, name)
     names = {one["Name"].rstrip(".").replace("\\052", "*") for one in found}
@@ -247,18 +249,18 @@ def test_the_wildcard_of_the_closest_name_that_exists_answers(
     assert {one["Type"] for one in found} == wanted
 
 
-def test_nothing_covers_the_top_of_a_zone(lab: Lab) -> None:
+def test_nothing_covers_the_top_of_a_zone(emulator: Emulator) -> None:
     """Where the record has a zone of its own, its name goes on to exist."""
     name = "_mta-sts.own.example"
-    zone_id, zones = zone(lab, name), Zones(lab.client("route53"))
-    put(lab, zone_id, name, "TXT", '"v=STSv1; id=1;"')
-    put(lab, zone_id, f"*.{name}", "TXT", '"v=STSv1; id=2;"')
+    zone_id, zones = zone(emulator, name), Zones(emulator.client("route53"))
+    put(emulator, zone_id, name, "TXT", '"v=STSv1; id=1;"')
+    put(emulator, zone_id, f"*.{name}", "TXT", '"v=STSv1; id=2;"')
     assert zones.wildcard_sets(zone_id, name, name) == []
 
 
-def test_where_nothing_stands_the_wildcard_answers_already(lab: Lab) -> None:
+def test_where_nothing_stands_the_wildcard_answers_already(emulator: Emulator) -> None:
     domain = "w-none.example"
-    zone_id, zones = zone(lab, domain), Zones(lab.client("route53"))
-    put(lab, zone_id, f"*.{domain}", "TXT", '"v=STSv1; id=wild;"')
+    zone_id, zones = zone(emulator, domain), Zones(emulator.client("route53"))
+    put(emulator, zone_id, f"*.{domain}", "TXT", '"v=STSv1; id=wild;"')
     [found] = zones.wildcard_sets(zone_id, domain, f"_mta-sts.{domain}")
     assert found["ResourceRecords"] == [{"Value": '"v=STSv1; id=wild;"'}]

@@ -69,6 +69,7 @@ def function(emulator: Emulator, name: str, code: str) -> str:
         Handler="app.handler",
         Role=role,
         Code={"ZipFile": archive.getvalue()},
+        Timeout=60,
     )
     return str(made["FunctionArn"])
 

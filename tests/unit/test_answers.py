@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mta_sts.answers import answer, dates
@@ -363,7 +363,6 @@ SERVED: st.SearchStrategy[tuple[Fetched, ...]] = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(VERSIONS, SERVED, st.booleans())
 def test_delete_record_never_promises_before_the_longest_policy_ends(
     versions: list[tuple[str, int]],

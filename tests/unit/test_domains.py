@@ -1,13 +1,12 @@
 """Domains as people write them."""
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mta_sts.domains import DomainNameError, normalise, policy_host, policy_url, record_name
 
 # The time an example takes says how busy the machine is, nothing of the code.
-PROPERTY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 LABEL_63 = "a" * 63
 HAN_19 = "".join(chr(0x4E00 + 977 * i) for i in range(19))  # 59 characters as an A-label
@@ -103,7 +102,6 @@ def test_what_is_no_mail_domain_is_refused(text: str, reason: str, why: str) -> 
     assert len(message) < 400, "a long text is cut"
 
 
-@PROPERTY
 @given(
     st.text()
     | st.from_regex(r"\A[a-zA-ZäßÜ0-9\-]{1,8}(\.[a-zA-Zéж0-9\-]{1,8}){1,4}\.?\Z")

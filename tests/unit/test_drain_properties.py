@@ -3,14 +3,13 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mta_sts.drain import Body, BodyMode, Drain, IdChange, drain, end_served
 from mta_sts.policy import MAX_AGE_LIMIT
 
 # The time an example takes says how busy the machine is, nothing of the code.
-PROPERTY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 GONE = datetime(2026, 11, 24, 5, 4, 0, tzinfo=UTC)
 
 SECONDS = st.integers(0, 3 * MAX_AGE_LIMIT)
@@ -92,7 +91,6 @@ def never_earlier(less: Drain, more: Drain) -> bool:
     return all(before <= after or before == GONE for before, after in pairs)
 
 
-@PROPERTY
 @given(BODY_LISTS, a_body(), SITUATIONS)
 def test_one_more_version_never_makes_it_earlier(
     bodies: list[Body], body: Body, at: Situation
@@ -100,7 +98,6 @@ def test_one_more_version_never_makes_it_earlier(
     assert never_earlier(at.look(*bodies), at.look(*bodies, body))
 
 
-@PROPERTY
 @given(BODY_LISTS, a_body(max_ages=MAX_AGES), SITUATIONS, MAX_AGES)
 def test_a_larger_max_age_never_makes_it_earlier(
     bodies: list[Body], body: Body, at: Situation, more: int
@@ -109,7 +106,6 @@ def test_a_larger_max_age_never_makes_it_earlier(
     assert never_earlier(at.look(body, *bodies), at.look(longer, *bodies))
 
 
-@PROPERTY
 @given(BODY_LISTS, a_body(), SITUATIONS)
 def test_an_unreadable_max_age_never_makes_it_earlier(
     bodies: list[Body], body: Body, at: Situation
@@ -119,7 +115,6 @@ def test_an_unreadable_max_age_never_makes_it_earlier(
     assert never_earlier(at.look(body, *bodies), at.look(unreadable, *bodies))
 
 
-@PROPERTY
 @given(BODY_LISTS, SITUATIONS, MAX_AGES)
 def test_vouching_for_a_longer_max_age_never_makes_it_earlier(
     bodies: list[Body], at: Situation, more: int
@@ -128,7 +123,6 @@ def test_vouching_for_a_longer_max_age_never_makes_it_earlier(
     assert never_earlier(at.look(*bodies), longer.look(*bodies))
 
 
-@PROPERTY
 @given(BODY_LISTS, a_body(), SITUATIONS)
 def test_a_malformed_body_counts_as_an_enforced_one(
     bodies: list[Body], body: Body, at: Situation
@@ -138,7 +132,6 @@ def test_a_malformed_body_counts_as_an_enforced_one(
     assert replace(enforced, exposures=()) == replace(malformed, exposures=())
 
 
-@PROPERTY
 @given(BODY_LISTS, a_body(), SITUATIONS)
 def test_what_cannot_be_read_never_ends_before_an_enforced_body_of_that_max_age(
     bodies: list[Body], body: Body, at: Situation
@@ -149,7 +142,6 @@ def test_what_cannot_be_read_never_ends_before_an_enforced_body_of_that_max_age(
     assert unread.blocking_off_at == enforced.blocking_off_at
 
 
-@PROPERTY
 @given(BODY_LISTS, SITUATIONS, SPANS)
 def test_a_longer_ttl_never_makes_it_earlier(
     bodies: list[Body], at: Situation, more: timedelta
@@ -158,7 +150,6 @@ def test_a_longer_ttl_never_makes_it_earlier(
     assert never_earlier(at.look(*bodies), longer.look(*bodies))
 
 
-@PROPERTY
 @given(BODY_LISTS, SITUATIONS, MAX_AGES)
 def test_longer_caching_never_makes_it_earlier(
     bodies: list[Body], at: Situation, more: int
@@ -167,7 +158,6 @@ def test_longer_caching_never_makes_it_earlier(
     assert never_earlier(at.look(*bodies), longer.look(*bodies))
 
 
-@PROPERTY
 @given(BODY_LISTS, a_body(ends=st.just("purged")), SITUATIONS, SPANS)
 def test_a_later_purge_never_makes_it_earlier(
     bodies: list[Body], body: Body, at: Situation, more: timedelta
@@ -176,7 +166,6 @@ def test_a_later_purge_never_makes_it_earlier(
     assert never_earlier(at.look(body, *bodies), at.look(later, *bodies))
 
 
-@PROPERTY
 @given(BODY_LISTS, a_body(ends=st.just("replaced")), SITUATIONS, SPANS)
 def test_a_later_replacement_never_makes_it_earlier(
     bodies: list[Body], body: Body, at: Situation, more: timedelta
@@ -185,7 +174,6 @@ def test_a_later_replacement_never_makes_it_earlier(
     assert never_earlier(at.look(body, *bodies), at.look(later, *bodies))
 
 
-@PROPERTY
 @given(BODY_LISTS, SITUATIONS, SPANS)
 def test_knowing_less_of_the_past_never_makes_it_earlier(
     bodies: list[Body], at: Situation, more: timedelta
@@ -194,7 +182,6 @@ def test_knowing_less_of_the_past_never_makes_it_earlier(
     assert never_earlier(at.look(*bodies), less_known.look(*bodies))
 
 
-@PROPERTY
 @given(BODY_LISTS, SITUATIONS)
 def test_bounds_are_in_order(bodies: list[Body], at: Situation) -> None:
     result = at.look(*bodies)
@@ -207,7 +194,6 @@ def test_bounds_are_in_order(bodies: list[Body], at: Situation) -> None:
     assert result.known_off_at <= result.all_off_at or result.known_off_at == GONE
 
 
-@PROPERTY
 @given(BODY_LISTS, SITUATIONS, st.integers(0, 600), st.integers(0, 86_400), SPANS)
 def test_at_its_own_deadline_the_exposure_is_zero(
     bodies: list[Body], at: Situation, caching: int, ttl: int, later: timedelta

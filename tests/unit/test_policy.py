@@ -1,7 +1,7 @@
 """The policy body by RFC 8461 section 3.2."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mta_sts.policy import (
@@ -18,7 +18,6 @@ from mta_sts.policy import (
 )
 
 # The time an example takes says how busy the machine is, nothing of the code.
-PROPERTY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # The active policy of the help page whose procedure this project automates.
 ENFORCED = b"""version: STSv1
@@ -323,7 +322,6 @@ BODIES = st.binary() | st.builds(
 )
 
 
-@PROPERTY
 @given(body=BODIES, keep_mx=st.booleans())
 def test_anything_can_be_turned_off(*, body: bytes, keep_mx: bool) -> None:
     fresh = none_policy(read(body), keep_mx=keep_mx)
@@ -336,7 +334,6 @@ def test_anything_can_be_turned_off(*, body: bytes, keep_mx: bool) -> None:
     assert none_policy(read(fresh), keep_mx=keep_mx) == fresh, "turned off twice is the same"
 
 
-@PROPERTY
 @given(BODIES)
 def test_reading_and_parsing_agree(body: bytes) -> None:
     reading = read(body)
@@ -371,7 +368,6 @@ POLICIES = st.builds(
 )
 
 
-@PROPERTY
 @given(POLICIES)
 def test_what_is_printed_can_be_parsed(policy: Policy) -> None:
     assert Policy.parse(policy.to_bytes()) == policy

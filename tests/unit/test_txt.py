@@ -1,13 +1,12 @@
 """Route 53's notation of TXT values."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mta_sts.txt import TxtSyntaxError, quote, unquote
 
 # The time an example takes says how busy the machine is, nothing of the code.
-PROPERTY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 READ = [
     ('"v=STSv1; id=1;"', b"v=STSv1; id=1;", "one string"),
@@ -70,7 +69,6 @@ def test_values_are_written(content: bytes, value: str, why: str) -> None:
     assert quote(content) == value, why
 
 
-@PROPERTY
 @given(st.binary(max_size=700))
 def test_what_is_written_can_be_read(content: bytes) -> None:
     value = quote(content)
@@ -79,7 +77,6 @@ def test_what_is_written_can_be_read(content: bytes) -> None:
     assert value.isprintable()
 
 
-@PROPERTY
 @given(st.text() | st.text(alphabet='"\\ 0127aü').map('"{}"'.format))
 def test_any_text_is_read_or_refused(value: str) -> None:
     try:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dns.message
 import dns.query
@@ -88,6 +89,16 @@ def send_to(lab: Lab, domain: str, *addresses: str) -> None:
 
 def waits_until(run: Run) -> datetime:
     """Return what the last answer of the name servers has the run wait for."""
+    return instant(_last_look(run)["record_gone_at"])
+
+
+def to_be_waited(run: Run) -> timedelta:
+    """Return how long that is from the answer itself."""
+    return waits_until(run) - instant(_last_look(run)["checked_at"])
+
+
+def _last_look(run: Run) -> dict[str, Any]:
     left = [event.get("stateExitedEventDetails", {}) for event in run.history]
     [*_, last] = [each for each in left if each.get("name") == "Check Name Servers"]
-    return instant(json.loads(last["output"])["record_gone_at"])
+    look: dict[str, Any] = json.loads(last["output"])
+    return look

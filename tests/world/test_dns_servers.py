@@ -300,9 +300,13 @@ def test_a_server_that_is_down_says_nothing(world: World, tcp: bool) -> None:  #
     world.system.name_servers.down(0)
     with pytest.raises(dns.exception.Timeout):
         ask(world.servers[0], RECORD, tcp=tcp, timeout=SILENCE)
-    assert len(world.system.name_servers.queries(RECORD)) == 1
     world.system.name_servers.up(0)
     assert values(ask(world.servers[0], RECORD, tcp=tcp)) == [OLD]
+    # Both arrived, and are in the log; with TCP the first may do so after it was given up.
+    deadline = time.monotonic() + 5
+    while len(world.system.name_servers.queries(RECORD)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(world.system.name_servers.queries(RECORD)) == 2
 
 
 def test_a_server_can_be_down_for_one_zone(world: World) -> None:
@@ -333,15 +337,16 @@ def test_a_resolver_whose_servers_are_all_down_fails_and_remembers_nothing(world
 
 
 def test_a_slow_server_answers_late_and_delays_nobody_else(world: World) -> None:
-    world.system.name_servers.delay(0, 2 * SILENCE)
+    world.system.name_servers.delay(0, 60)
     with pytest.raises(dns.exception.Timeout):
         ask(world.servers[0], RECORD, timeout=SILENCE)
-    assert values(ask(world.servers[1], RECORD, timeout=SILENCE)) == [OLD]
+    assert values(ask(world.servers[1], RECORD)) == [OLD]  # long before the other
+    world.system.name_servers.delay(0, SILENCE)
     began = time.monotonic()
     assert values(ask(world.servers[0], RECORD)) == [OLD]
-    assert time.monotonic() - began >= 2 * SILENCE
+    assert time.monotonic() - began >= SILENCE
     world.system.name_servers.delay(0, 0)
-    assert values(ask(world.servers[0], RECORD, timeout=SILENCE)) == [OLD]
+    assert values(ask(world.servers[0], RECORD)) == [OLD]
 
 
 # The log
