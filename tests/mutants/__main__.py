@@ -1,6 +1,6 @@
 """Applies each mutant to a copy of the tree, and demands that the test it names fails there.
 
-`python -m tests.mutants [NAME ...]`, as `make mutants` does; JOBS says how many at a time (3). Only
+`python -m tests.mutants [NAME ...]`, as `make mutants` does; JOBS says how many at a time (2). Only
 an assertion of the named test catches a mutant: where the world did not come up, nothing is proven.
 """
 
@@ -180,7 +180,7 @@ def main(names: Sequence[str]) -> int:
         print(f"{output}\nno such test: {', '.join(missing)}")
         return 2
     caught = 0
-    with ThreadPoolExecutor(int(os.environ.get("JOBS") or 3)) as pool:
+    with ThreadPoolExecutor(int(os.environ.get("JOBS") or 2)) as pool:
         running = {pool.submit(_timed, mutant): mutant for mutant in chosen}
         try:
             for done in as_completed(running):
