@@ -46,7 +46,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         stale_at = max(stale_at, plan.planned_at)  # who knows what was served until then
     fresh_at = instant(stale_at or stamp(now)) + timedelta(seconds=policy.other_cache_seconds)
     check = {
-        "ready": completed and now >= fresh_at,
+        # Without such a cache only the moment is not known to the second; what is served is proven next.
+        "ready": completed and (now >= fresh_at or not policy.other_cache_seconds),
         "status": status,
         "completed_at": completed_at,
         "fresh_at": stamp(max(now, fresh_at)),

@@ -1,7 +1,7 @@
 """What functions tell the ledger: when an id changed, what is saved, and how a failed run is judged."""
 
 import importlib.util
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -161,6 +161,26 @@ def test_a_claim_remembers_how_long_the_run_would_wait(
     request = {"domain": "solarmora.com", "method": "none-policy"}
     handled("claim_domain", {"plan": made.to_dict(), "request": request, "execution": EXECUTION})
     assert [claim.wait_seconds for claim in book.claims] == [waited]
+
+
+# --- caches in front
+
+
+@pytest.mark.parametrize(("other", "ready"), [(0, True), (60, False)])
+def test_only_a_cache_is_waited_for(other: int, *, ready: bool) -> None:
+    """S3 cuts the moment of a write to seconds; without a cache nothing hangs on the one that is added."""
+    soon = stamp(datetime.now(UTC) + timedelta(minutes=1))
+    event = {
+        "plan": plan(other_cache_seconds=other).to_dict(),
+        "published": {"published_at": soon, "written": True},
+        "since": soon,
+        "caches": None,
+        "execution": EXECUTION,
+    }
+    check = handled("purge_cdn", event)
+    assert check["ready"] is ready
+    assert (check["pause_seconds"] > 60) is not ready
+    assert check["fresh_at"] >= soon
 
 
 # --- how a failed run is judged
