@@ -87,6 +87,24 @@ def send_to(lab: Lab, domain: str, *addresses: str) -> None:
     forget(lab, domain)
 
 
+def start_beside_a_stale_resolver(lab: Lab, domain: str, event: dict[str, Any]) -> Run:
+    """Start a run, and return when it has met a resolver that goes on with what its TTL has ended for.
+
+    Some do (RFC 8767). That one is silent until the TTL has been waited out: a stale answer is said to
+    live 30 seconds, which would be waited out as well. `serve_stale(1, 0, domain)` ends it.
+    """
+    record = f"_mta-sts.{domain}"
+    lab.resolvers_world.serve_stale(1, 600, domain)
+    lab.resolvers_world.down(1, record)
+    run = lab.start(event)
+    reaches(run, "Wait Out TTL")
+    lab.resolvers_world.up(1, record)
+    reached = reaches(run, "Wait To Confirm")
+    stale = end_of_old(lab.resolvers[1], domain) is not None
+    assert (reached, stale) == ("Wait To Confirm", True), f"{reached}, stale: {stale}"
+    return run
+
+
 def waits_until(run: Run) -> datetime:
     """Return what the last answer of the name servers has the run wait for."""
     return instant(_last_look(run)["record_gone_at"])

@@ -13,6 +13,7 @@ from tests.workflow.scene import (
     end_of_old,
     forget,
     reaches,
+    start_beside_a_stale_resolver,
     until,
     waits_until,
     write_record,
@@ -67,17 +68,8 @@ def test_a_server_that_times_out_has_not_said_that_the_record_is_gone(
 
 
 def test_a_resolver_that_still_answers_is_waited_for(lab: Lab, domain: str) -> None:
-    """RFC 8767: some go on with an answer whose TTL is over."""
     add(lab, domain, ttl=5)
-    # Silent for a while: a stale answer is said to live 30 seconds, which would be waited out.
-    lab.resolvers_world.serve_stale(1, 600, domain)
-    lab.resolvers_world.down(1, f"_mta-sts.{domain}")
-    run = lab.start(delete_record(domain))
-    reaches(run, "Wait Out TTL")
-    lab.resolvers_world.up(1, f"_mta-sts.{domain}")
-    reached = reaches(run, "Wait To Confirm")
-    stale = end_of_old(lab.resolvers[1], domain) is not None
-    assert (reached, stale) == ("Wait To Confirm", True)
+    run = start_beside_a_stale_resolver(lab, domain, delete_record(domain))
     lab.resolvers_world.serve_stale(1, 0, domain)
     assert run.wait().status == "SUCCEEDED", run.cause
 

@@ -23,6 +23,7 @@ from tests.workflow.scene import (
     mail,
     reaches,
     send_to,
+    start_beside_a_stale_resolver,
     until,
     waits_until,
     write_record,
@@ -154,17 +155,8 @@ def test_a_ttl_that_was_lowered_just_before_is_waited_out_as_it_was(lab: Lab, do
 def test_a_resolver_that_serves_stale_answers_keeps_it_from_confirmed(
     lab: Lab, domain: str
 ) -> None:
-    """RFC 8767: some resolvers go on with an answer whose TTL is over."""
     add(lab, domain, ttl=5)
-    # Silent for a while: a stale answer is said to live 30 seconds, which would be waited out.
-    lab.resolvers_world.serve_stale(1, 600, domain)
-    lab.resolvers_world.down(1, f"_mta-sts.{domain}")
-    run = lab.start(none_policy(domain))
-    reaches(run, "Wait Out TTL")
-    lab.resolvers_world.up(1, f"_mta-sts.{domain}")
-    reached = reaches(run, "Wait To Confirm")
-    stale = end_of_old(lab.resolvers[1], domain) is not None
-    assert (reached, stale) == ("Wait To Confirm", True)
+    run = start_beside_a_stale_resolver(lab, domain, none_policy(domain))
     lab.resolvers_world.serve_stale(1, 0, domain)
     assert run.wait().status == "SUCCEEDED", run.cause
 

@@ -24,6 +24,7 @@ from tests.workflow.scene import (
     forget,
     mail,
     reaches,
+    start_beside_a_stale_resolver,
     waits_until,
 )
 from tests.workflow.watch import (
@@ -37,7 +38,7 @@ from tests.workflow.watch import (
     txt_values,
 )
 
-LAGGING, STALE = 1, 1  # a name server, a resolver
+LAGGING = 1  # a name server
 WEEK = timedelta(seconds=604800)
 
 
@@ -292,14 +293,8 @@ def test_a_name_below_a_zone_cut_is_not_the_zones(lab: Lab, domain: str) -> None
 def test_an_old_record_that_is_seen_late_moves_the_dates(lab: Lab, domain: str) -> None:
     """The TTL was waited out, and a resolver gave the old record all the same."""
     add(lab, domain, ttl=5)
-    # Silent for a while: a stale answer is said to live 30 seconds, which would be waited out.
-    lab.resolvers_world.serve_stale(STALE, 600, domain)
-    lab.resolvers_world.down(STALE, f"_mta-sts.{domain}")
-    run = lab.start(none_policy(domain))
-    reaches(run, "Wait Out TTL")
-    lab.resolvers_world.up(STALE, f"_mta-sts.{domain}")
-    assert reaches(run, "Wait To Confirm") == "Wait To Confirm"
-    lab.resolvers_world.serve_stale(STALE, 0, domain)
+    run = start_beside_a_stale_resolver(lab, domain, none_policy(domain))
+    lab.resolvers_world.serve_stale(1, 0, domain)
     assert run.wait().status == "SUCCEEDED", run.cause
     output = run.output
     gone = instant(output["moments"]["record_gone_at"])
