@@ -58,7 +58,7 @@ def _look(plan: Plan, network: Network, *, confirming: bool) -> tuple[datetime, 
         expected=Expected(
             None if plan.deletes else plan.record.new.encode(),
             plan.record.withdrawn,
-            plan.record.wildcard,
+            plan.record.wildcards,
         ),
         scope="everyone" if confirming else "authorities",
         now=now,

@@ -210,11 +210,17 @@ def test_one_without_or_beside_neighbours_does_not_matter() -> None:
 def test_where_a_wildcard_leads_that_answers_in_its_place_is_in_the_plan() -> None:
     vendors = (Wildcard("*.solarmora.com", (), "cdn.vendor.example"),)
     for record_sets in ([txt(STS)], [CNAME], []):
-        assert (
-            deletion(found(*record_sets, wildcards=vendors)).record.wildcard == vendors[0].leads_to
+        assert deletion(found(*record_sets, wildcards=vendors)).record.wildcards == (
+            "cdn.vendor.example",
         )
     kept = deletion(found(txt(STS, "other"), wildcards=vendors))
-    assert kept.record.wildcard == ""  # nothing else answers where a set stays
+    assert kept.record.wildcards == ()  # nothing else answers where a set stays
+
+
+def test_a_routed_wildcard_may_lead_to_any_of_its_targets() -> None:
+    """A weighted CNAME, say: each server answers by the one or the other."""
+    routed = tuple(Wildcard("*.solarmora.com", (), target) for target in ("b.example", "a.example"))
+    assert deletion(findings(wildcards=routed)).record.wildcards == ("a.example", "b.example")
 
 
 def test_a_wildcard_that_leads_nobody_knows_where_is_refused() -> None:

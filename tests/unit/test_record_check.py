@@ -75,12 +75,12 @@ def judge(
     expected: bytes | None = NEW,
     scope: Scope = "everyone",
     withdrawn: str = "",
-    wildcard: str = "",
+    wildcards: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     return evaluate(
         [item for item in said if isinstance(item, Answer)],
         [item for item in said if isinstance(item, NotAsked)],
-        expected=Expected(expected, withdrawn, wildcard),
+        expected=Expected(expected, withdrawn, wildcards),
         scope=scope,
         now=NOW,
         region="eu-west-1",
@@ -154,7 +154,7 @@ def test_ready_for_gone(ready: bool, said: list[Answer | NotAsked]) -> None:  # 
 
 
 BOTH = ("left.example", "wild.example")  # where the withdrawn CNAME and the wildcard's lead
-LEADS: list[tuple[str, bool, tuple[str, str], list[Answer | NotAsked]]] = [
+LEADS: list[tuple[str, bool, tuple[str, ...], list[Answer | NotAsked]]] = [
     ("another CNAME leads to nothing", True, BOTH, [led("ns1@a", "o.example"), gone(R1)]),
     ("it still leads to nothing", False, BOTH, [led("ns1@a", BOTH[0]), gone(R1)]),
     ("to another value", False, BOTH, [led("ns1@a", BOTH[0], OTHER), gone(R1)]),
@@ -166,7 +166,7 @@ LEADS: list[tuple[str, bool, tuple[str, str], list[Answer | NotAsked]]] = [
     ("to an STS value", False, BOTH, [leads_away("ns1@a", BOTH[1]), led(R1, BOTH[1], OLD)]),
     ("as an authority knows", False, BOTH, [led("ns1@a", BOTH[1], OLD), gone(R1)]),
     ("where no resolver tells", False, BOTH, [leads_away("ns1@a", BOTH[1]), dead(R1)]),
-    ("there is no wildcard", False, ("", ""), [leads_away("ns1@a", ""), gone(R1)]),
+    ("there is no wildcard", False, ("",), [leads_away("ns1@a", "wild.example"), gone(R1)]),
     ("both lead there", True, ("w", "w"), [leads_away("ns1@a", "w"), led(R1, "w")]),
 ]
 
@@ -176,10 +176,12 @@ LEADS: list[tuple[str, bool, tuple[str, str], list[Answer | NotAsked]]] = [
 )
 def test_ready_for_gone_where_a_cname_leads_away(
     ready: bool,  # noqa: FBT001 - a table's column
-    names: tuple[str, str],
+    names: tuple[str, ...],
     said: list[Answer | NotAsked],
 ) -> None:
-    verdict = judge(*said, expected=None, withdrawn=names[0], wildcard=names[1])
+    verdict = judge(
+        *said, expected=None, withdrawn=names[0], wildcards=("other.example", *names[1:])
+    )
     assert verdict["ready"] is ready
     assert ready is not bool(verdict["laggards"])
 
@@ -191,7 +193,7 @@ def test_how_long_a_resolver_may_still_lead_away_is_told() -> None:
 
 
 def test_a_wildcard_is_no_excuse_where_a_value_is_expected() -> None:
-    verdict = judge(leads_away("ns1@a", BOTH[1]), new(R1), wildcard=BOTH[1])
+    verdict = judge(leads_away("ns1@a", BOTH[1]), new(R1), wildcards=BOTH[1:])
     assert not verdict["ready"]
 
 

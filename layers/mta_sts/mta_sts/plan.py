@@ -52,7 +52,7 @@ class RecordChange:
     ``before`` is None where nothing stands, ``after`` where nothing is to stay. ``new`` and ``new_id``
     are empty where the record goes; ``other_ids`` are those of several values. ``wait_seconds`` is how
     long an old answer may be kept anywhere, counted from the last name server's first correct answer.
-    ``wildcard`` is where a wildcard's CNAME leads that answers once nothing stands; empty: none does.
+    ``wildcards`` is where a wildcard's CNAME may lead that answers once nothing stands.
     """
 
     zone_id: str
@@ -66,7 +66,7 @@ class RecordChange:
     new_id: str
     wait_seconds: int
     other_ids: tuple[str, ...] = ()
-    wildcard: str = ""
+    wildcards: tuple[str, ...] = ()
 
     @property
     def withdrawn(self) -> str:
@@ -156,7 +156,8 @@ class Plan:
         for name in ("before", "after"):
             if record[name]:
                 record[name] = RecordSet(**record[name] | {"values": tuple(record[name]["values"])})
-        record["other_ids"] = tuple(record["other_ids"])
+        for name in ("other_ids", "wildcards"):
+            record[name] = tuple(record[name])
         policy["purge_paths"] = tuple(policy["purge_paths"])
         tuples = {name: tuple(data[name]) for name in _TUPLES}
         return cls(

@@ -58,13 +58,13 @@ class NotAsked:
 class Expected:
     """What everybody has to answer: the STS ``value``, or where it is None that there is none.
 
-    ``withdrawn`` is where a CNAME led that was taken away, ``wildcard`` where that of a wildcard leads
-    which answers in its place (RFC 4592 section 3.3.1); both in lower case, empty where there is none.
+    ``withdrawn`` is where a CNAME led that was taken away, empty for none; ``wildcards`` where that of a
+    wildcard may lead which answers in its place (RFC 4592 section 3.3.1). All in lower case.
     """
 
     value: bytes | None
     withdrawn: str = ""
-    wildcard: str = ""
+    wildcards: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -80,7 +80,7 @@ class Expected:
         """
         if answer.outcome in ("unreachable", "malformed"):
             return False
-        by_wildcard = answer.leads_to == self.wildcard != ""
+        by_wildcard = answer.leads_to in self.wildcards
         if answer.leads_to == self.withdrawn != "" and not by_wildcard:
             return False
         if answer.outcome == "alias":

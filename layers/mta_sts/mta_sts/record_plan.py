@@ -88,13 +88,13 @@ def plan_deletion(domain: str, found: Findings, warnings: list[str]) -> RecordCh
     contents, marked = _sts_values(before)
     ids: tuple[str, ...] = ()
     after = None
-    wildcard = ""
+    wildcards: tuple[str, ...] = ()
     if before and before.type == "TXT":
         kept = [value for place, value in enumerate(before.values) if place not in marked]
         after = replace(before, values=tuple(kept)) if kept else None
     if after is None:
         _refuse_wildcards(name, found)
-        wildcard = next((one.leads_to for one in found.wildcards if one.leads_to), "")
+        wildcards = tuple(sorted({one.leads_to for one in found.wildcards if one.leads_to}))
     if before and before.type == "CNAME":
         old, old_id = f"CNAME to {_target(before)}", ""
         warnings.append(
@@ -129,7 +129,7 @@ def plan_deletion(domain: str, found: Findings, warnings: list[str]) -> RecordCh
         new_id="",
         wait_seconds=_wait(name, before, found),
         other_ids=ids,
-        wildcard=wildcard,
+        wildcards=wildcards,
     )
 
 
