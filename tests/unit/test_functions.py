@@ -10,6 +10,7 @@ from mta_sts import wiring
 from mta_sts.adapters.ledger import Claim
 from mta_sts.errors import PolicyNotFoundError
 from mta_sts.instants import stamp
+from mta_sts.observed import StoredPolicy
 from mta_sts.plan import Plan
 from mta_sts.record_set import RecordSet
 from tests.unit.plans import (
@@ -164,6 +165,19 @@ def test_a_claim_remembers_how_long_the_run_would_wait(
 
 
 # --- caches in front
+
+
+def test_a_write_was_up_to_a_second_later_than_s3_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that other caches are given counts from it."""
+    written = stored(NONE)
+
+    class Store:
+        def write(self, *_what: Any, **_how: Any) -> StoredPolicy:
+            return written
+
+    monkeypatch.setattr(wiring, "policy_store", Store)
+    published = handled("publish_policy", {"plan": plan().to_dict()})
+    assert published["published_at"] == stamp(written.last_modified + timedelta(seconds=1))
 
 
 @pytest.mark.parametrize(("other", "ready"), [(0, True), (60, False)])
