@@ -86,11 +86,11 @@ def test_domain_is_normalised(written: str, meant: str) -> None:
         ({"domain": ["solarmora.com"]}, "domain must be text, it is a list"),
         (
             {"method": "retire-all"},
-            "method must be one of none-policy, delete-record; it is 'retire-all'",
+            "method must be one of none-policy, delete-record, retire, restore, change-id, check; it is 'retire-all'",
         ),
         (
             {"method": ["none-policy"]},
-            "method must be one of none-policy, delete-record; it is a list",
+            "method must be one of none-policy, delete-record, retire, restore, change-id, check; it is a list",
         ),
         ({"dry_run": "yes"}, "dry_run must be true or false, it is text"),
         ({"dry_run": None}, "dry_run must be true or false, it is null"),

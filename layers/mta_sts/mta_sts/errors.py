@@ -57,6 +57,26 @@ class PlanChangedError(MtaStsError):
     """The approved plan is not what would be done today."""
 
 
+class SupersededError(MtaStsError):
+    """What was due is not due any more: another run came after it, or it was delivered twice."""
+
+
+class DrainDisturbedError(MtaStsError):
+    """While senders let go, policy or record were changed: the record must not be withdrawn."""
+
+
+class DrainNotOverError(MtaStsError):
+    """Some sender may still hold a policy; the message ends in ``Not before <moment>.``"""
+
+
+class NothingToRestoreError(MtaStsError):
+    """The ledger has saved no policy of this domain."""
+
+
+class RestoreWouldLoseMailError(MtaStsError):
+    """No MX host of the domain satisfies the policy that was to be put back."""
+
+
 class PropagationTimeoutError(MtaStsError):
     """A change was not seen everywhere within the deadline."""
 

@@ -11,17 +11,56 @@ from mta_sts.domains import DomainNameError, normalise
 from mta_sts.errors import InvalidRequestError
 from mta_sts.policy import MAX_AGE_LIMIT
 
-METHODS = ("none-policy", "delete-record")
-_FLAGS = ("dry_run", "keep_mx", "create_policy", "publish_none")
+METHODS = ("none-policy", "delete-record", "retire", "restore", "change-id", "check")
+_FLAGS = (
+    "dry_run", "keep_mx", "create_policy", "publish_none", "remove_policy", "accept_mx_mismatch",
+    "discover",
+)  # fmt: skip
 _TEXTS = {"requested_by": 256, "ticket": 256, "reason": 2000}  # most characters
-_MOMENTS = ("accept_exposure_until", "ids_changed_since")
+_MOMENTS = ("accept_exposure_until", "ids_changed_since", "restore_at")
+_DIGESTS = ("approved_plan", "accept_current")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _YEARS = range(2000, 3000)  # what lies outside is a slip
 _MOST_MX = 20
 _MOST_TOLD = 20
 _FIELDS = (
-    "domain", "method", *_FLAGS, "new_mx", "longest_max_age", *_MOMENTS, *_TEXTS, "approved_plan",
+    "domain", "method", *_FLAGS, "new_mx", "longest_max_age", *_MOMENTS, *_TEXTS, "restore_mode",
+    *_DIGESTS, "due",
 )  # fmt: skip
+# Which methods a field is for; those that are not named are for all.
+_TURNING_OFF = ("none-policy", "delete-record", "retire")
+_FOR = {
+    "keep_mx": _TURNING_OFF,
+    "create_policy": _TURNING_OFF,
+    "publish_none": ("delete-record",),
+    "accept_exposure_until": ("delete-record",),
+    "remove_policy": ("retire",),
+    "restore_at": ("none-policy",),
+    "restore_mode": ("restore", "none-policy"),
+    "accept_mx_mismatch": ("restore", "none-policy"),
+    "accept_current": ("restore",),
+    "new_mx": (*_TURNING_OFF, "change-id", "check"),
+    "longest_max_age": (*_TURNING_OFF, "change-id", "check"),
+    "ids_changed_since": (*_TURNING_OFF, "change-id", "check"),
+    "approved_plan": (*_TURNING_OFF, "restore", "change-id"),
+    "discover": ("check",),
+}
+# What the ledger has due, and the method that does it.
+DUE = {
+    "retirement": "delete-record",
+    "restore": "restore",
+    "watch": "check",
+    "drained": "check",
+}
+
+
+@dataclass(frozen=True)
+class Due:
+    """What the sweep started a run for: the ledger must still have it, under this generation."""
+
+    kind: str
+    generation: int
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -29,7 +68,8 @@ class Request:
     """A checked request; ``domain`` and ``new_mx`` are in lower-case A-labels without a final dot.
 
     ``longest_max_age`` (seconds) and ``ids_changed_since`` are attestations: what the caller vouches
-    for where the history is not known.
+    for where the history is not known. ``due`` is None in a request by hand. ``domain`` is empty
+    where ``discover`` is set.
     """
 
     domain: str
@@ -38,14 +78,21 @@ class Request:
     keep_mx: bool = False
     create_policy: bool = False
     publish_none: bool = False
+    remove_policy: bool = False
+    accept_mx_mismatch: bool = False
+    discover: bool = False
     new_mx: tuple[str, ...] = ()
     longest_max_age: int | None = None
     accept_exposure_until: datetime | None = None
     ids_changed_since: datetime | None = None
+    restore_at: datetime | None = None
+    restore_mode: str = ""
     requested_by: str = ""
     ticket: str = ""
     reason: str = ""
     approved_plan: str = ""
+    accept_current: str = ""
+    due: Due | None = None
 
     @property
     def deletes(self) -> bool:
@@ -54,8 +101,13 @@ class Request:
 
     @property
     def publishes(self) -> bool:
-        """Whether the ``none`` policy is put in place first."""
+        """Whether a policy is proven to be served before the record changes."""
         return not self.deletes or self.publish_none
+
+    @property
+    def retires(self) -> bool:
+        """Whether this run is the second half of a retirement: the drain is over, the record goes."""
+        return self.due is not None and self.due.kind == "retirement"
 
     @classmethod
     def parse(cls, data: object) -> Self:
@@ -70,7 +122,7 @@ class Request:
             if name not in _FIELDS
         ]
         fields: dict[str, Any] = {}
-        fields["domain"] = _domain(data, problems)
+        fields["domain"] = "" if data.get("discover") is True else _domain(data, problems)
         fields["method"] = _method(data, problems)
         for name in _FLAGS:
             fields[name] = _flag(data, name, problems)
@@ -80,9 +132,12 @@ class Request:
             fields[name] = _moment(data, name, problems)
         for name, most in _TEXTS.items():
             fields[name] = _text(data, name, most, problems)
-        fields["approved_plan"] = _digest(data, problems)
+        for name in _DIGESTS:
+            fields[name] = _digest(data, name, problems)
+        fields["restore_mode"] = _restore_mode(data, problems)
+        fields["due"] = _due(data, problems)
         request = cls(**fields)
-        problems.extend(_misplaced(request))
+        problems.extend(_misplaced(request, data))
         if problems:
             more = f"; and {len(problems) - _MOST_TOLD} more" if len(problems) > _MOST_TOLD else ""
             told = "; ".join(problems[:_MOST_TOLD]) + more
@@ -95,22 +150,35 @@ class Request:
 _EXAMPLE = '{"domain": "solarmora.com", "method": "none-policy"}'
 
 
-def _misplaced(request: Request) -> list[str]:
+def _misplaced(request: Request, data: Mapping[str, Any]) -> list[str]:
     """Name what the method would have to ignore: nothing that is accepted is."""
-    if request.method == "none-policy":
-        given = {
-            "publish_none": request.publish_none,
-            "accept_exposure_until": request.accept_exposure_until,
-        }
-        return [f"{name} is for delete-record only" for name, value in given.items() if value]
-    if request.method == "delete-record" and not request.publish_none:
-        given = {"keep_mx": request.keep_mx, "create_policy": request.create_policy}
-        return [
+    method = request.method
+    if not method:
+        return []
+    told = [
+        f"{name} is for {' and '.join(methods)} only"
+        for name, methods in _FOR.items()
+        if data.get(name) not in (None, False)
+        and method not in methods
+        and not (name == "remove_policy" and request.retires)
+    ]
+    if method == "delete-record" and not request.publish_none:
+        told += [
             f"{name} needs publish_none: true, without which delete-record writes no policy"
-            for name, value in given.items()
-            if value
+            for name in ("keep_mx", "create_policy")
+            if data.get(name) is True
         ]
-    return []
+    if method == "none-policy" and request.restore_at is None:
+        told += [
+            f"{name} needs restore_at, without which none-policy restores nothing"
+            for name in ("restore_mode", "accept_mx_mismatch")
+            if data.get(name) not in (None, False)
+        ]
+    if request.due and DUE[request.due.kind] != method:
+        told.append(f"due {request.due.kind} is for {DUE[request.due.kind]} only")
+    if request.discover and "domain" in data:
+        told.append("discover looks for every domain: leave domain out")
+    return told
 
 
 def _domain(data: Mapping[str, Any], problems: list[str]) -> str:
@@ -209,14 +277,43 @@ def _text(data: Mapping[str, Any], name: str, most: int, problems: list[str]) ->
     return value
 
 
-def _digest(data: Mapping[str, Any], problems: list[str]) -> str:
-    if "approved_plan" not in data:
+def _digest(data: Mapping[str, Any], name: str, problems: list[str]) -> str:
+    if name not in data:
         return ""
-    value = data["approved_plan"]
+    value = data[name]
     if not isinstance(value, str) or len(value) != 64 or set(value) - set("0123456789abcdef"):  # noqa: PLR2004
-        problems.append("approved_plan must be the digest of a plan: 64 digits 0-9 and a-f")
+        of = "a plan" if name == "approved_plan" else "policy and record, as the refusal tells it"
+        problems.append(f"{name} must be the digest of {of}: 64 digits 0-9 and a-f")
         return ""
     return value
+
+
+def _restore_mode(data: Mapping[str, Any], problems: list[str]) -> str:
+    value = data.get("restore_mode", "")
+    if "restore_mode" in data and value != "testing":
+        found = _shown(value) if isinstance(value, str) else _kind(value)
+        problems.append(
+            f"restore_mode must be testing, or left out for the mode that was saved; it is {found}"
+        )
+        return ""
+    return str(value)
+
+
+def _due(data: Mapping[str, Any], problems: list[str]) -> Due | None:
+    """Read what the sweep adds; by hand nobody needs it, and it does no harm: the ledger decides."""
+    value = data.get("due")
+    if value is None:
+        return None
+    wrong = "due is what the schedule adds to its own runs: leave it out"
+    if not isinstance(value, Mapping) or set(value) != {"kind", "generation", "at"}:
+        problems.append(wrong)
+        return None
+    kind, generation = value["kind"], value["generation"]
+    at = _moment(value, "at", problems)
+    fine = isinstance(kind, str) and kind in DUE and type(generation) is int
+    if not fine:
+        problems.append(wrong)
+    return Due(kind, generation, at) if fine and at else None
 
 
 def _kind(value: object) -> str:
