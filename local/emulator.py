@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from local import environments
-from local.launcher import HOLD, REMOVE
+from local.launcher import AUTHORISATIONS, HOLD, REMOVE
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 HOST = "127.0.0.1"
@@ -36,6 +37,21 @@ class EmulatorError(Exception):
     """The emulator did not start; the message ends with what it printed."""
 
 
+@dataclass(frozen=True)
+class Authorisation:
+    """What a role asked for: `action` on `resource`, and the decision: Allow, ImplicitDeny or Deny.
+
+    `context` is all that it was decided from, as the emulator's evaluator takes it (`EvalContext`);
+    its `service_context` has the condition keys of the service.
+    """
+
+    role: str
+    action: str
+    resource: str
+    decision: str
+    context: dict[str, Any]
+
+
 class Emulator:
     """A running emulator with IAM enforced, on http://127.0.0.1:PORT (`endpoint_url`).
 
@@ -50,6 +66,7 @@ class Emulator:
         self._temporary = directory / "tmp"
         self._temporary.mkdir()
         self._log = directory / "emulator.log"
+        self._authorisations = directory / "authorisations.jsonl"
         with socket.socket() as listener:
             # Bound here and handed over: a port that is only looked up may be gone a moment later.
             listener.bind((HOST, 0))
@@ -82,6 +99,14 @@ class Emulator:
             config=CLIENT_SETTINGS,
             **keys,
         )
+
+    def authorisations(self) -> list[Authorisation]:
+        """Return every decision so far on what a role asked for, oldest first.
+
+        Lambda's own are among them: it writes a function's log by the function's role.
+        """
+        lines = self._authorisations.read_bytes().splitlines()
+        return [_authorisation(json.loads(line)) for line in lines]
 
     def log(self) -> str:
         """Return what the emulator has printed so far."""
@@ -116,6 +141,7 @@ class Emulator:
             "SFTP_ENABLED": "0",
             "STATE_DIR": str(self._temporary / "state"),
             "TMPDIR": str(self._temporary),
+            AUTHORISATIONS: str(self._authorisations),
             HOLD: str(self._hold),
             REMOVE: str(self.directory),
         }
@@ -144,6 +170,17 @@ class Emulator:
             except (urllib.error.URLError, TimeoutError, ConnectionError):
                 time.sleep(0.02)
         raise EmulatorError(f"the emulator did not start:\n{self.log()}")
+
+
+def _authorisation(line: dict[str, Any]) -> Authorisation:
+    context = line["context"]
+    return Authorisation(
+        role=line["role"],
+        action=context["action"],
+        resource=context["resource_arn"],
+        decision=line["decision"],
+        context=context,
+    )
 
 
 @functools.cache

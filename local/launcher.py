@@ -8,8 +8,8 @@ this in a session of its own and keep a pipe to it open.
 This file runs on the emulator's or the SAM CLI's own interpreter, never on that of the lab.
 
 What ministack 1.5.33 lacks and AWS does is added here, each by one `mend_` function, which first
-looks whether ministack still is as the mend expects it; tests/contract/test_emulator.py proves
-each from outside.
+looks whether ministack still is as the mend expects it; tests/contract/test_emulator.py and
+test_authorisations.py prove each from outside.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,6 +33,8 @@ from xml.etree import ElementTree as ET
 
 # A folder of files named after distributions whose invalidations must stay InProgress.
 HOLD = "MTA_STS_LAB_HOLD"
+# The file that takes a JSON line for each thing that a role asked for, and whether it was allowed.
+AUTHORISATIONS = "MTA_STS_LAB_AUTHORISATIONS"
 # The folder to take away when the parent is gone.
 REMOVE = "MTA_STS_LAB_REMOVE"
 # Names an exception in a worker's answer; no handler's own result has it.
@@ -238,6 +241,118 @@ def mend_history() -> None:
     put(module, "_add_event", added)
 
 
+def mend_s3_authorisation() -> None:
+    """Demand what S3 demands beside the action itself; ministack lets that pass.
+
+    S3 API reference: "GetObject" (a missing object is told only to who may list the bucket) and
+    "PutObject" (tags need s3:PutObjectTagging; a KMS key that encrypts needs kms:GenerateDataKey,
+    and kms:Decrypt to read).
+    """
+    module, service = "ministack.core.iam_actions", "ministack.services.s3"
+    checks = function(module, "s3_additional_checks", "method", "path", "headers", "body")
+    action_of = function(module, "_s3_action", "method", "path", "query_params")
+    parameter = function(module, "_query_param", "query_params", "key")
+    encrypted_by = function(service, "_resolve_sse_write_headers", "headers", "bucket_name")
+    of_version = function(service, "_object_record_from_version", "v")
+    buckets, versions = part(service, "_buckets"), part(service, "_object_versions")
+    key_header = "x-amz-server-side-encryption-aws-kms-key-id"
+
+    def read(bucket: str, key: str, version: str) -> list[tuple[str, str]]:
+        listed = versions.get((bucket, key), [])
+        found = [of_version(each) for each in listed if each["version_id"] == version]
+        if not version:
+            found = [each for each in [buckets[bucket]["objects"].get(key)] if each]
+            if not found:
+                return [("s3:ListBucket", f"arn:aws:s3:::{bucket}")]
+        keys = (each.get("preserved_headers", {}).get(key_header) for each in found)
+        return [("kms:Decrypt", each) for each in keys if each]
+
+    def written(bucket: str, headers: Any, where: str) -> list[tuple[str, str]]:
+        more = [("s3:PutObjectTagging", where)] if headers.get("x-amz-tagging") else []
+        key = (encrypted_by(headers, bucket)[0] or {}).get(key_header)
+        return more + ([("kms:GenerateDataKey", key)] if key else [])
+
+    def all_checks(method: str, path: str, headers: Any, body: bytes, params: Any) -> Any:
+        known, action = checks(method, path, headers, body, params), action_of(method, path, params)
+        bucket, _, key = path.strip("/").partition("/")
+        if bucket not in buckets:
+            return known
+        if action in {"GetObject", "GetObjectVersion"}:
+            known += read(bucket, key, parameter(params, "versionId"))
+        elif action == "PutObject":
+            known += written(bucket, headers, f"arn:aws:s3:::{bucket}/{key}")
+        return known
+
+    put(module, "s3_additional_checks", all_checks)
+
+
+def mend_logs() -> None:
+    """Write a function's log only where its role may, as Lambda does; ministack asks no role.
+
+    Lambda developer guide, "Sending Lambda function logs to CloudWatch Logs".
+    """
+    module, evaluator = "ministack.services.lambda_svc", "ministack.core.iam_evaluator"
+    emit = function(module, "_emit_lambda_logs", "func", "request_id")
+    policies = function(evaluator, "_gather_role_policies", "role_name", "account_id")
+    boundary = function(evaluator, "_permissions_boundary", "store", "name", "account_id")
+    context, roles = part(evaluator, "EvalContext"), part("ministack.services.iam", "_roles")
+
+    def emitted(func: Any, request_id: str, *rest: Any, **more: Any) -> None:
+        config = func.get("config") or func
+        _, _, _, region, account, _, name, *_ = config["FunctionArn"].split(":")
+        group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}"
+        role = config["Role"].rpartition("/")[2]
+        limits = boundary(roles, role, account)
+        decisions = []
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+            asked = context(
+                principal_arn=f"arn:aws:sts::{account}:assumed-role/{role}/{name}",
+                principal_type="AssumedRole",
+                principal_account=account,
+                action=action,
+                resource_arn=f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:{name}",
+                region=region,
+            )
+            given = part(evaluator, "evaluate")(asked, policies(role, account), *limits)
+            part(evaluator, "recorded")(asked, given.decision)
+            decisions.append(given.decision)
+        if set(decisions) == {"Allow"}:
+            emit(func, request_id, *rest, **more)
+
+    put(module, "_emit_lambda_logs", emitted)
+
+
+def mend_authorisations(file: Path) -> None:
+    """Write down each decision on what a role asked for, with all that it was decided from."""
+    module = "ministack.core.iam_evaluator"
+    enforce = function(module, "enforce", "access_key_id", "iam_action", "service")
+    evaluate = function(module, "evaluate", "ctx", "policies")
+    last = threading.local()
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def recorded(context: Any, decision: str) -> None:
+        role = context.principal_arn.split("/")[1]
+        line = json.dumps({"role": role, "decision": decision, "context": asdict(context)})
+        os.write(descriptor, f"{line}\n".encode())  # at once: several threads do
+
+    def evaluated(context: Any, *layers: Any) -> Any:
+        # The first is what the role may by itself; the policy of a resource may come after it.
+        if getattr(last, "context", context) is None:
+            last.context = context
+        return evaluate(context, *layers)
+
+    def enforced(*given: Any, **more: Any) -> Any:
+        last.context = None
+        denied = enforce(*given, **more)
+        if last.context and last.context.principal_type == "AssumedRole":
+            recorded(last.context, denied.decision if denied else "Allow")
+        return denied
+
+    put(module, "enforce", enforced)
+    put(module, "evaluate", evaluated)
+    put(module, "recorded", recorded)
+
+
 def serve(descriptor: int) -> None:
     """Serve ministack on a socket that the parent has bound, so that no port is ever guessed."""
     config = part("hypercorn.config", "Config")()
@@ -261,9 +376,12 @@ def main(kind: str, *arguments: str) -> None:
         sys.argv = ["sam", *arguments]
         runpy.run_module("samcli", run_name="__main__", alter_sys=True)
         return
-    hold = Path(os.environ.pop(HOLD))
+    hold, authorisations = Path(os.environ.pop(HOLD)), Path(os.environ.pop(AUTHORISATIONS))
     mend_exceptions()
+    mend_authorisations(authorisations)
     mend_route53_authorisation()
+    mend_s3_authorisation()
+    mend_logs()
     mend_invalidations(hold)
     mend_history()
     serve(int(arguments[0]))
