@@ -30,6 +30,7 @@ from local.world.web import PolicyHosts, S3Objects
 
 # What makes runs short; everything else is as the template says.
 DEADLINE_SECONDS, FIRST_PAUSE_SECONDS = 20, 1
+DRAIN_MARGIN_SECONDS = 3
 UNSEEN_CHANGE_SECONDS = 2  # the zones here take a change over at once
 POLICY_HOSTS = 2
 IPV6_LOOPBACK = "::1"
@@ -139,6 +140,7 @@ class Lab:
             "DeadlineSeconds": str(DEADLINE_SECONDS),
             "FirstPauseSeconds": str(FIRST_PAUSE_SECONDS),
             "UnseenChangeSeconds": str(UNSEEN_CHANGE_SECONDS),
+            "DrainMarginSeconds": str(DRAIN_MARGIN_SECONDS),
         }
         deploy.deploy(self.endpoint_url, {**own, **parameters}, self._folder)
         stacks = self.client("cloudformation").describe_stacks(StackName=deploy.STACK)["Stacks"]

@@ -1,5 +1,6 @@
 """Takes the domain for one execution and saves policy and record before the first write."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,7 +42,13 @@ def _claim(plan: Plan, request: Request, execution: dict[str, str]) -> Claim:
         else None,
         worth_restoring=policy.before_mode not in {"", Mode.NONE.value},
         old_record=bool(plan.record.old),
+        ours={
+            "policies": sorted(_possible_policies(plan)),
+            "ids": sorted({plan.record.found, plan.record.new_id}),
+        },
+        due=plan.due,
         run={
+            "plan_json": json.dumps(plan.to_dict()),
             "method": plan.method,
             "plan": plan.digest,
             "steps": list(plan.steps),
@@ -55,6 +62,14 @@ def _claim(plan: Plan, request: Request, execution: dict[str, str]) -> Claim:
             "ticket": request.ticket,
             "reason": request.reason,
         },
+    )
+
+
+def _possible_policies(plan: Plan) -> set[str]:
+    """Give the SHA-256 of every policy that may stand there while the run is at work, empty for none."""
+    policy = plan.policy
+    return {policy.before_sha256, policy.after_sha256 or policy.before_sha256} | (
+        {""} if policy.remove else set()
     )
 
 

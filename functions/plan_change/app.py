@@ -29,6 +29,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         cdn=wiring.cdn,
         ledger=wiring.ledger(),
         look_at=wiring.look_at,
+        live_mx=wiring.live_mx,
         ssm=wiring.parameters() if settings.policy_locations_parameter else None,
         now=now,
     )
@@ -42,6 +43,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         ),
         max_policy_age_seconds=settings.max_policy_age_seconds,
         other_cache_seconds=settings.other_cache_seconds,
+        drain_margin_seconds=settings.drain_margin_seconds,
         network=settings.network.to_dict(),
         dns_role_arn=settings.dns_role_arn,
         now=now,

@@ -22,7 +22,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         stored = wiring.policy_store().write(
             policy.bucket,
             policy.key,
-            policy.after.encode(),
+            policy.body,
             etag=policy.etag or None,
             content_type=policy.content_type,
             headers=policy.headers,

@@ -80,6 +80,7 @@ def plan(
     now: datetime = NOW,
     other_cache_seconds: int = 0,
     max_policy_age_seconds: int = 604800,
+    drain_margin_seconds: int = 259_200,
     **asked: Any,
 ) -> Plan:
     """The plan made from it."""
@@ -89,6 +90,7 @@ def plan(
         waits=Waits(3600, 5, 60),
         max_policy_age_seconds=max_policy_age_seconds,
         other_cache_seconds=other_cache_seconds,
+        drain_margin_seconds=drain_margin_seconds,
         network={
             "resolvers": ["1.1.1.1:53"],
             "dns_port": 53,

@@ -195,7 +195,7 @@ def _other_senders(plan: Plan, bounds: Bounds) -> list[dict[str, Any]]:
             "until": stamp(min(ends, bounds.record_gone_at + _THIRTY_DAYS)),
         },
     ]
-    if plan.publishes and not read(plan.policy.after.encode()).mx:
+    if plan.publishes and not read(plan.policy.body).mx:
         told.append(
             {
                 "who": "senders that reject a none policy without mx lines, as chasquid and Stalwart do",

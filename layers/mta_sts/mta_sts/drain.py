@@ -181,6 +181,7 @@ def drain(
     history_known_since: datetime | None,
     longest_unknown: int = MAX_AGE_LIMIT,
     purged_after: Callable[[datetime], datetime | None] = lambda _: None,
+    none_counts: bool = False,
 ) -> Drain:
     """Return when the bodies have died out, if the record changes so as to be gone when said.
 
@@ -194,10 +195,11 @@ def drain(
     served before. Where it does, a body from before it does not count, although a sender could have
     renewed it ever since on an id that nobody changed. longest_unknown (seconds) is the max_age of that
     body, and of those with the mode "unknown": a year, unless somebody vouches for less. purged_after
-    gives its purged_at from when it was replaced.
+    gives its purged_at from when it was replaced. none_counts asks as well how long ``none`` is held, by
+    senders that are to enforce again.
     """
     changes = sorted(id_changes, key=lambda change: change.at)
-    served = [body for body in bodies if body.mode != "none"]
+    served = [body for body in bodies if none_counts or body.mode != "none"]
     start = history_known_since or min((body.since for body in bodies), default=now)
     history_unknown = start + timedelta(seconds=cache_seconds + MAX_AGE_LIMIT) > now
     if history_unknown:

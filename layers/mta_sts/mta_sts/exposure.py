@@ -48,7 +48,7 @@ def exposure(plan: Plan, moments: Moments, now: datetime) -> Drain:
     seen = {row["sha256"] for look in looks for row in look["agreeing"]} - {""}  # not read whole
     foreign = _foreign_bodies(plan, looks, now)
     bodies: Sequence[Body] = [
-        *(_stored_body(body, plan, moments, seen) for body in plan.bodies),
+        *(stored_body(body, plan, moments, seen) for body in plan.bodies),
         *foreign,
     ]
     known_since = instant(plan.history_known_since) if plan.history_known_since else None
@@ -63,7 +63,7 @@ def exposure(plan: Plan, moments: Moments, now: datetime) -> Drain:
         bodies = end_served(bodies, at=gone, purged_at=gone)
     return drain(
         bodies,
-        id_changes=[*_unbroken(plan), *_attested(plan)],
+        id_changes=[*unbroken(plan), *attested(plan)],
         record_gone_at=moments.record_gone_at,
         cache_seconds=plan.policy.other_cache_seconds,
         now=now,
@@ -122,7 +122,7 @@ def moments_at_once(plan: Plan, now: datetime) -> Moments:
     return Moments(gone, begin, published_at=now, fresh_at=fresh, written=plan.policy.write)
 
 
-def _stored_body(body: Mapping[str, Any], plan: Plan, moments: Moments, seen: set[str]) -> Body:
+def stored_body(body: Mapping[str, Any], plan: Plan, moments: Moments, seen: set[str]) -> Body:
     # One that the policy host was seen to serve still has not given way, whatever came after it.
     gave_way = body["replaced_at"] if body["sha256"] not in seen else None
     replaced_at = instant(gave_way) if gave_way else None
@@ -172,7 +172,7 @@ def _purged_at(replaced_at: datetime, plan: Plan, moments: Moments) -> datetime 
     return min(recorded_purge(plan, replaced_at) or own, own)
 
 
-def _unbroken(plan: Plan) -> list[IdChange]:
+def unbroken(plan: Plan) -> list[IdChange]:
     """Give the recorded id changes since the record was last changed by somebody else.
 
     An id of the past that was put back lets every sender that knows it renew what it holds, so what
@@ -191,7 +191,7 @@ def _unbroken(plan: Plan) -> list[IdChange]:
     return kept[::-1]
 
 
-def _attested(plan: Plan) -> list[IdChange]:
+def attested(plan: Plan) -> list[IdChange]:
     """Give the id change that the caller vouches for; the TTL of that time is not known."""
     if not plan.ids_changed_since:
         return []

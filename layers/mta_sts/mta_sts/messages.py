@@ -25,10 +25,20 @@ REMINDERS = (
 ).splitlines()
 
 
+_ON_REMINDERS = (
+    "What manages the policy object or the record (Terraform, CloudFormation, octoDNS) must be given this"
+    " policy and this id, or its next run puts others in their place.\n"
+    "TLSRPT reports (_smtp._tls) show which senders fail to reach the MX hosts by the policy."
+).splitlines()
+
+
 def confirmed(
-    plan: Plan, answers: Mapping[str, Any], warnings: Sequence[str] = ()
+    plan: Plan,
+    answers: Mapping[str, Any],
+    warnings: Sequence[str] = (),
+    more: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[str, str]:
-    """Give subject and text for a run that is confirmed."""
+    """Give subject and text for a run that is confirmed; ``more`` are lists under their headings."""
     off, mx, trouble = answers["off"], answers["mx"], answers["trouble"]
     every, sure = off["all_off_at"], f"(confidence: {mx['confidence']})"
     text = [
@@ -38,14 +48,21 @@ def confirmed(
         f"Why: {every['reason']} (confidence: {every['confidence']}).",
         f"May the MX records change? {mx['answer'].capitalize()}: {mx['reason']} {sure}.",
         *_new_hosts(plan, mx),
+        *(line for title, lines in (more or {}).items() for line in _listed(title, lines)),
         *_listed("Senders that do otherwise", [_one(one) for one in off["other_senders"]]),
         *_listed("Warnings", warnings),
-        *_listed("Keep in mind", REMINDERS),
+        *_listed("Keep in mind", _ON_REMINDERS if plan.leaves_on else REMINDERS),
     ]
     return _subject(_headline(plan, off)), _cut("\n".join(text))
 
 
 def _headline(plan: Plan, off: Mapping[str, Any]) -> str:
+    if plan.leaves_on:
+        testing = ", in testing" if plan.policy.after_mode == Mode.TESTING.value else ""
+        again = "on again" if plan.method == "restore" else "still on"
+        return f"MTA-STS is {again} for {plan.domain}{testing}, under a fresh id"
+    if plan.retires:
+        return f"MTA-STS is off for {plan.domain}, and retired: the record is gone"
     if not plan.deletes:
         return f"MTA-STS is off for {plan.domain}"
     last = off["all_off_at"]["at"]

@@ -4,7 +4,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mta_sts.live_mx import LiveMx
 
 FOREIGN = "the policy served "  # begins the label of a body that is no version of the object
 
@@ -89,7 +92,8 @@ class Findings:
     """What the planning function found; ``longest_ttl`` is the longest TTL seen or remembered.
 
     ``wildcards`` and ``host`` (a look of :func:`mta_sts.policy_check.look`) are for methods that
-    delete the record.
+    delete the record, ``live_mx`` is for ``restore``. ``remembered`` is the domain's item in the ledger;
+    ``versioning`` the bucket's, as S3 spells it, looked up where the object is to be removed.
     """
 
     location: Location
@@ -103,6 +107,9 @@ class Findings:
     id_changes: tuple[Mapping[str, Any], ...]
     wildcards: tuple[Wildcard, ...] = ()
     host: Mapping[str, Any] = field(default_factory=dict)
+    versioning: str = ""
+    remembered: Mapping[str, Any] = field(default_factory=dict)
+    live_mx: "LiveMx | None" = None
 
 
 def foreign_label(row: Mapping[str, Any]) -> str:

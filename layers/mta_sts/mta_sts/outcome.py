@@ -1,13 +1,14 @@
 """How a run ended: what was really changed, and the output of the workflow."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mta_sts import messages
+from mta_sts import messages, staying
 from mta_sts.answers import answer, dates
 from mta_sts.bounds import Bounds, compute
+from mta_sts.due import Entries, told
 from mta_sts.exposure import Moments, moments_from
 from mta_sts.instants import instant, stamp
 from mta_sts.plan import Plan
@@ -70,23 +71,38 @@ def succeeded(
     policy_check: Mapping[str, Any],
     execution_arn: str,
     now: datetime,
+    *,
+    due: Callable[[datetime | None], Entries] = lambda _: {},
 ) -> dict[str, Any]:
-    """Give the output of a confirmed run."""
+    """Give the output of a confirmed run; ``due`` says what is due, given the end of the drain."""
     when = moments_from(moments, record_check, policy_check)
     bounds = compute(plan, when, policy_check, now)
-    answers = answer(plan, bounds)
-    warnings = [*plan.warnings, *_certificates(plan, policy_check, bounds), *_later(plan, bounds)]
-    subject, text = messages.confirmed(plan, answers, warnings)
+    on = plan.leaves_on
+    answers = staying.answer(plan, when, now) if on else answer(plan, bounds)
+    every = None if on else bounds.every
+    entries = due(every)
+    warnings = [
+        *plan.warnings,
+        *([] if on else _certificates(plan, policy_check, bounds)),
+        *_later(plan, bounds),
+    ]
+    subject, text = messages.confirmed(plan, answers, warnings, told(plan, entries))
+    found_dates = (
+        dict.fromkeys(dates(bounds)) | staying.dates(staying.adoption(plan, when, now))
+        if on
+        else dates(bounds)
+    )
     return {
         "domain": plan.domain,
         "method": plan.method,
         "execution": execution_arn,
-        "state": "off",
+        "state": "on" if on else "off",
         "subject": subject,
         "text": text,
         "changed": _changed(plan, when),
-        **dates(bounds),
+        **found_dates,
         "answers": answers,
+        "due": [{"kind": kind, "at": entry["at"]} for kind, entry in entries.items()],
         "exposures": [
             {
                 "version": one.label,
@@ -108,6 +124,7 @@ def succeeded(
             "record_gone_at": stamp(when.record_gone_at),
             "confirmed_at": stamp(now),
         },
+        "removed": moments.get("removed"),
         "id": {"old": plan.record.old_id, "new": plan.record.new_id},
         "evidence": {"record": _shown(record_check), "policy": _shown(policy_check)},
         "warnings": warnings,
@@ -116,7 +133,7 @@ def succeeded(
 
 
 def _changed(plan: Plan, when: Moments) -> str:
-    done = {"policy": when.written, "record": plan.record.write}
+    done = {"policy": when.written or plan.policy.remove, "record": plan.record.write}
     return " and ".join(name for name, written in done.items() if written) or "nothing"
 
 

@@ -3,13 +3,16 @@
 :mod:`mta_sts.planning` makes it; later states carry it out and think no more.
 """
 
+import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from mta_sts.record_set import RecordSet
 
-_TUPLES = ("steps", "warnings", "bodies", "id_changes", "new_mx", "common_mx", "common_of")
+_TUPLES = (
+    "steps", "warnings", "bodies", "id_changes", "new_mx", "common_mx", "common_of", "pending",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,9 @@ class PolicyChange:
     """What becomes of the policy object.
 
     ``etag`` is empty where there is no object. ``write`` is false where the policy stays as it is;
-    ``after`` is empty where the method leaves it alone.
+    ``after`` is empty where the method leaves it alone; ``after64`` holds bytes that are no text in
+    base64. ``after_mode`` is the mode that senders then find. ``remove`` takes the object away once the
+    record is gone.
     ``known`` maps the SHA-256 of the present and each earlier body to a name for it; ``headers`` and
     ``tagging`` are sent again with the new body. ``published_at`` is when the present object was
     written.
@@ -43,6 +48,14 @@ class PolicyChange:
     headers: Mapping[str, Any]
     tagging: str
     write: bool
+    after_mode: str = ""
+    after64: str = ""
+    remove: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """The bytes that are to be served."""
+        return base64.b64decode(self.after64) if self.after64 else self.after.encode()
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,8 @@ class RecordChange:
     ``before`` is None where nothing stands, ``after`` where nothing is to stay. ``new`` and ``new_id``
     are empty where the record goes; ``other_ids`` are those of several values. ``wait_seconds`` is how
     long an old answer may be kept anywhere, counted from the last name server's first correct answer.
-    ``wildcards`` is where a wildcard's CNAME may lead that answers once nothing stands.
+    ``wildcards`` is where a wildcard's CNAME may lead that answers once nothing stands. ``taken_id`` is
+    the id that a run of this stack took away which then ended half way.
     """
 
     zone_id: str
@@ -67,6 +81,7 @@ class RecordChange:
     wait_seconds: int
     other_ids: tuple[str, ...] = ()
     wildcards: tuple[str, ...] = ()
+    taken_id: str = ""
 
     @property
     def withdrawn(self) -> str:
@@ -82,7 +97,7 @@ class RecordChange:
     @property
     def found(self) -> str:
         """What stood there, for the ledger: the id, or the text of what has none that could be told."""
-        return self.old_id or self.old
+        return self.old_id or self.old or self.taken_id
 
 
 @dataclass(frozen=True)
@@ -102,11 +117,14 @@ class Waits:
 class Plan:
     """The whole plan; :meth:`to_dict` is what travels through the workflow.
 
-    ``publishes`` says whether the ``none`` policy is put in place. ``host`` is what the policy host
-    served when the plan was made (:func:`mta_sts.policy_check.look`), empty where that is proven later.
+    ``publishes`` says whether a policy is proven to be served before the record changes. ``host`` is
+    what the policy host served when the plan was made (:func:`mta_sts.policy_check.look`), empty where
+    that is proven later.
     A body in ``bodies`` lists in ``refuses`` the places in ``new_mx`` of those that its policy does not name;
     ``common_mx`` are the patterns that all policies which may still be held have in common, and
-    ``common_of`` names these.
+    ``common_of`` names these. ``due`` is what the sweep started the run for, None by hand. ``pending`` is
+    what the ledger has due: ``{"kind", "at"}``. ``restored`` says of a ``restore`` what is put back
+    (``saved_at``, ``unmatched``: the live MX hosts that it does not name).
     """
 
     domain: str
@@ -137,6 +155,14 @@ class Plan:
     waits: Waits
     network: Mapping[str, Any]
     dns_role_arn: str
+    drain_margin_seconds: int = 0
+    remove_policy: bool = False
+    restore_at: str = ""
+    restore_mode: str = ""
+    accept_mx_mismatch: bool = False
+    due: Mapping[str, Any] | None = None
+    pending: tuple[Mapping[str, Any], ...] = ()
+    restored: Mapping[str, Any] = field(default_factory=dict)
     expected: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
 
@@ -144,6 +170,16 @@ class Plan:
     def deletes(self) -> bool:
         """Whether the record goes."""
         return not self.record.new
+
+    @property
+    def leaves_on(self) -> bool:
+        """Whether senders find a policy other than ``none`` afterwards."""
+        return self.policy.after_mode not in {"", "none"}
+
+    @property
+    def retires(self) -> bool:
+        """Whether this is the second half of a retirement."""
+        return self.due is not None and self.due["kind"] == "retirement"
 
     def to_dict(self) -> dict[str, Any]:
         """Give the plain JSON form."""

@@ -1,13 +1,14 @@
 """A plan in words: what it does step by step, and its summary."""
 
-from mta_sts.answers import answer
-from mta_sts.bounds import Bounds
 from mta_sts.plan import Plan
-from mta_sts.policy import NONE_MAX_AGE, Mode, Reading
+from mta_sts.policy import Mode, Reading, read
 
 
-def summary(plan: Plan, bounds: Bounds) -> str:
-    """Say the domain's state, whether mail is at risk, and the next action."""
+def summary(plan: Plan, outcome: str) -> str:
+    """Say the domain's state, whether mail is at risk, and the next action.
+
+    ``outcome`` is the sentence in which a run that is carried out at once would say what it came to.
+    """
     if plan.policy.before_mode == Mode.NONE.value:
         state = (
             f"half changed, or off already, for {plan.domain}: the policy says none; whether every sender"
@@ -27,16 +28,19 @@ def summary(plan: Plan, bounds: Bounds) -> str:
     return (
         f"{state} Mail is not at risk because of it. Next: have it approved, then send the same request"
         f" without dry_run and with approved_plan {plan.digest}; that {_effect(plan)}. Carried out at once it"
-        f" would come to this: {answer(plan, bounds)['off']['sentence']}"
+        f" would come to this: {outcome}"
     )
 
 
 def _effect(plan: Plan) -> str:
-    changes = ["changes the policy"] if plan.policy.write else []
+    verb = "puts the policy back" if plan.method == "restore" else "changes the policy"
+    changes = [verb] if plan.policy.write else []
     if not plan.deletes:
         changes.append("changes the id")
     elif plan.record.write:
         changes.append("deletes the record")
+    if plan.policy.remove:
+        changes.append("removes the policy object")
     return " and ".join(changes) or "changes nothing, and confirms that there is no record"
 
 
@@ -64,8 +68,31 @@ def steps(plan: Plan, reading: Reading) -> tuple[str, ...]:
         *publishing,
         _delete(plan) if plan.deletes else _change(plan),
         f"Wait for Route 53 and every name server, then {plan.record.wait_seconds} seconds for old answers.",
-        f"{confirm}, then say for whom MTA-STS is off.",
+        *_removal(plan),
+        f"{confirm}, then say "
+        + ("who goes by the policy, from when." if plan.leaves_on else "for whom MTA-STS is off."),
+        *_later(plan),
     )
+
+
+def _removal(plan: Plan) -> list[str]:
+    policy = plan.policy
+    where = f"s3://{policy.bucket}/{policy.key}"
+    return [f"Once that is confirmed, put a delete marker over {where}."] if policy.remove else []
+
+
+def _later(plan: Plan) -> list[str]:
+    """Name what is done by itself after the run."""
+    told = []
+    if plan.method == "retire":
+        told.append(
+            f"When every sender has let go, and {plan.drain_margin_seconds} seconds later, delete the record"
+            + (" and then the policy object" if plan.remove_policy else "")
+            + ", by a plan of its own."
+        )
+    if plan.restore_at:
+        told.append(f"Put the policy back at {plan.restore_at}, by a plan of its own.")
+    return told
 
 
 def _publish(plan: Plan, reading: Reading) -> str:
@@ -75,11 +102,14 @@ def _publish(plan: Plan, reading: Reading) -> str:
     if reading.policy is None:
         written = ascii(reading.mode)[1:-1][:40] if reading.mode else ""
         mode = f"mode {written} (malformed)" if written else "a malformed policy without a mode"
+    after = policy.after_mode
     if not policy.write:
-        return f"Leave {where} as it is: mode none already."
+        return f"Leave {where} as it is: mode {after} already."
+    if plan.method == "restore":
+        return f"Put back to {where} what was saved {plan.restored['saved_at']}: mode {after}."
     if policy.etag:
-        return f"Rewrite {where}: {mode} becomes none, max_age {NONE_MAX_AGE}."
-    return f"Write a none policy to {where}, where there is none."
+        return f"Rewrite {where}: {mode} becomes {after}, max_age {read(policy.body).max_age}."
+    return f"Write a {after} policy to {where}, where there is none."
 
 
 def _purge(plan: Plan) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from mta_sts import staying
 from mta_sts.answers import answer, dates
 from mta_sts.bounds import Bounds, compute
 from mta_sts.domains import policy_host, policy_url
@@ -22,12 +23,19 @@ from mta_sts.errors import (
 from mta_sts.exposure import moments_at_once
 from mta_sts.instants import instant, stamp
 from mta_sts.observed import FOREIGN, Findings, foreign_label
-from mta_sts.plan import Plan, Waits
+from mta_sts.plan import Plan, PolicyChange, RecordChange, Waits
 from mta_sts.plan_text import steps, summary
 from mta_sts.policy import MAX_AGE_LIMIT, Mode, read
 from mta_sts.policy_plan import bodies, common_mx, plan_policy
 from mta_sts.record_plan import plan_change, plan_deletion
 from mta_sts.request import Request
+from mta_sts.restoring import (
+    plan_restored,
+    refuse_lost_mail,
+    refuse_what_is_not_ours,
+    saved_record,
+)
+from mta_sts.retiring import refuse_disturbed, refuse_early, refuse_superseded, taken_id
 from mta_sts.spans import days
 
 # Step Functions carries 256 KiB of state, a check's evidence beside the plan.
@@ -42,6 +50,7 @@ def build(
     waits: Waits,
     max_policy_age_seconds: int,
     other_cache_seconds: int,
+    drain_margin_seconds: int,
     network: Mapping[str, Any],
     dns_role_arn: str,
     now: datetime,
@@ -49,16 +58,15 @@ def build(
     """Decide everything once.
 
     Raises RecordConflictError or ZoneNotDelegatedError, ExposureTooLongError where senders would keep a
-    policy too long without the record, PolicyUnreadableError where the history is too large to carry,
-    InvalidRequestError where what the caller attests is seen not to be so, or PlanChangedError where the
-    request names another plan's digest.
+    policy too long without the record, PolicyUnreadableError where the history is too large to carry or
+    the object could not be removed safely, InvalidRequestError where what the caller attests is seen not
+    to be so, or PlanChangedError where the request names another plan's digest; and what
+    :mod:`mta_sts.restoring` and :mod:`mta_sts.retiring` refuse.
     """
+    refuse_superseded(request, found)
     warnings: list[str] = []
-    if request.deletes:
-        record = plan_deletion(request.domain, found, warnings)
-    else:
-        record = plan_change(request.domain, found, now, warnings)
-    policy = plan_policy(request, found, other_cache_seconds, warnings)
+    policy, record, restored = _changes(request, found, other_cache_seconds, now, warnings)
+    _refuse_to_remove(request, found)
     history = found.history
     if history.gap:
         warnings.append(
@@ -98,16 +106,32 @@ def build(
         waits=waits,
         network=network,
         dns_role_arn=dns_role_arn,
+        drain_margin_seconds=drain_margin_seconds,
+        remove_policy=request.remove_policy,
+        restore_at=_restore_at(request, now),
+        restore_mode=request.restore_mode,
+        accept_mx_mismatch=request.accept_mx_mismatch,
+        due=_due(request),
+        pending=tuple(
+            {"kind": kind, "at": entry["at"]}
+            for kind, entry in found.remembered.get("due", {}).items()
+        ),
+        restored=restored,
     )
     _check_attestations(plan, now)
+    if plan.retires:
+        refuse_disturbed(plan, found)
     plan = replace(plan, steps=steps(plan, read(found.stored.body if found.stored else b"")))
     plan = replace(plan, digest=_digest(plan))
     bounds = compute(plan, moments_at_once(plan, now), plan.host, now)
+    if plan.retires:
+        refuse_early(plan, bounds, now)
     _refuse_long_exposure(plan, bounds, max_policy_age_seconds)
     known = tuple(one.label for one in bounds.alive if one.mode != "unknown")
     plan = replace(plan, common_mx=common_mx(history, found.host, known), common_of=known)
     plan = replace(plan, warnings=(*plan.warnings, *_cautions(plan, bounds)))
-    plan = replace(plan, summary=summary(plan, bounds), expected=_expected(plan, bounds))
+    expected = _expected(plan, bounds, now)
+    plan = replace(plan, summary=summary(plan, expected["off"]["sentence"]), expected=expected)
     if len(json.dumps(plan.to_dict())) > _MOST_BYTES:
         raise PolicyUnreadableError(
             f"The plan would be larger than {_MOST_BYTES} bytes, more than a workflow can carry:"
@@ -125,8 +149,63 @@ def build(
     return plan
 
 
-def _expected(plan: Plan, bounds: Bounds) -> dict[str, Any]:
+def _changes(
+    request: Request,
+    found: Findings,
+    other_cache_seconds: int,
+    now: datetime,
+    warnings: list[str],
+) -> tuple[PolicyChange, RecordChange, dict[str, Any]]:
+    """Decide what becomes of policy and record; of a restore also what was compared with the MX."""
+    if request.method == "restore":
+        policy = plan_restored(request, found, other_cache_seconds, warnings)
+        saved = saved_record(found, request.domain)
+        record = plan_change(request.domain, found, now, warnings, saved=saved)
+        refuse_what_is_not_ours(request, found, policy, record)
+        return policy, record, refuse_lost_mail(request, found, policy, warnings)
+    if request.deletes:
+        taken = taken_id(request, found)
+        record = plan_deletion(request.domain, found, warnings, taken_id=taken)
+    else:
+        record = plan_change(request.domain, found, now, warnings)
+    return plan_policy(request, found, other_cache_seconds, warnings), record, {}
+
+
+def _refuse_to_remove(request: Request, found: Findings) -> None:
+    """Raise PolicyUnreadableError where removing the object would not leave a delete marker."""
+    if request.remove_policy and found.versioning != "Enabled":
+        raise PolicyUnreadableError(
+            f"remove_policy would delete {found.location} for good, because its bucket's versioning is"
+            f" {found.versioning or 'not switched on'}. Nothing was changed. Switch it on, or leave"
+            " remove_policy out and delete the object by hand in the end."
+        )
+
+
+def _restore_at(request: Request, now: datetime) -> str:
+    if request.restore_at is None:
+        return ""
+    if request.restore_at <= now:
+        raise InvalidRequestError(
+            f"restore_at says {stamp(request.restore_at)}, which is not to come. Nothing was changed. Name a"
+            " moment after the work is done, or leave it out and send restore then."
+        )
+    return stamp(request.restore_at)
+
+
+def _due(request: Request) -> dict[str, Any] | None:
+    due = request.due
+    if due is None:
+        return None
+    return {"kind": due.kind, "generation": due.generation, "at": stamp(due.at)}
+
+
+def _expected(plan: Plan, bounds: Bounds, now: datetime) -> dict[str, Any]:
     """Tell what a plan would come to if it were carried out at once, with no wait but the known ones."""
+    if plan.leaves_on:
+        moments = moments_at_once(plan, now)
+        answers = staying.answer(plan, moments, now)
+        adopted = staying.adoption(plan, moments, now)
+        return {**staying.dates(adopted), "off": answers["off"], "mx": answers["mx"]}
     answers = answer(plan, bounds)
     return {
         **dates(bounds),
@@ -295,6 +374,10 @@ def _digest(plan: Plan) -> str:
         "accept_exposure_until": plan.accept_exposure_until,
         "longest_max_age": plan.longest_max_age,
         "ids_changed_since": plan.ids_changed_since,
+        "remove_policy": plan.remove_policy,
+        "restore_at": plan.restore_at,
+        "restore_mode": plan.restore_mode,
+        "accept_mx_mismatch": plan.accept_mx_mismatch,
         "policy": policy,
         "record": record,
         "waits": asdict(plan.waits),

@@ -1,6 +1,7 @@
 """Plans what becomes of the policy object."""
 
 import hashlib
+from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,10 +30,39 @@ _MOST_MX = 20  # patterns shown
 def plan_policy(
     request: Request, found: Findings, other_cache_seconds: int, warnings: list[str]
 ) -> PolicyChange:
-    """Decide the new bytes, and whether they have to be written at all; adds to ``warnings``."""
-    untouched = _untouched(found, other_cache_seconds)
+    """Decide the bytes to be served, and whether they have to be written at all; adds to ``warnings``.
+
+    What ``restore`` puts back is decided by :func:`mta_sts.restoring.plan_restored`.
+    """
+    kept = untouched(found, other_cache_seconds)
     if not request.publishes:
-        return untouched
+        return replace(kept, remove=request.remove_policy)
+    if request.method == "change-id" and found.stored:
+        warn_about_problems(read(found.stored.body), "The present policy", "It stays.", warnings)
+        return proven(kept, found.stored.body, found.stored.content_type, write=False)
+    return _plan_none(request, found, kept, warnings)
+
+
+def proven(policy: PolicyChange, body: bytes, content_type: str, *, write: bool) -> PolicyChange:
+    """Have exactly these bytes served, and proven to be, before the record changes."""
+    try:
+        text, encoded = body.decode("utf-8"), ""
+    except UnicodeDecodeError:
+        text, encoded = body.decode("utf-8", "backslashreplace"), b64encode(body).decode()
+    return replace(
+        policy,
+        after=text,
+        after64=encoded,
+        after_sha256=hashlib.sha256(body).hexdigest(),
+        after_mode=served_mode(read(body)),
+        content_type=content_type,
+        write=write,
+    )
+
+
+def _plan_none(
+    request: Request, found: Findings, kept_as_is: PolicyChange, warnings: list[str]
+) -> PolicyChange:
     stored = found.stored
     reading = read(stored.body if stored else b"")
     kept = reading if reading.mx else _last_with_mx(found.history, reading)
@@ -54,16 +84,10 @@ def plan_policy(
         _warn_about_policy(reading, stored, request, warnings)
     if request.keep_mx and not _mx_lines(body):
         warnings.append("keep_mx: no version of the policy has an mx line that could be kept.")
-    return replace(
-        untouched,
-        after=body.decode("utf-8"),
-        after_sha256=hashlib.sha256(body).hexdigest(),
-        content_type=content_type,
-        write=not fine,
-    )
+    return proven(kept_as_is, body, content_type, write=not fine)
 
 
-def _untouched(found: Findings, other_cache_seconds: int) -> PolicyChange:
+def untouched(found: Findings, other_cache_seconds: int) -> PolicyChange:
     """Describe the policy as it is, nothing to be written."""
     stored, location = found.stored, found.location
     return PolicyChange(
@@ -94,11 +118,8 @@ def _untouched(found: Findings, other_cache_seconds: int) -> PolicyChange:
 def _warn_about_policy(
     reading: Reading, stored: StoredPolicy, request: Request, warnings: list[str]
 ) -> None:
-    warnings.extend(
-        f"The present policy is malformed, line {problem.line}: {problem.reason} ({problem.text!r:.90})."
-        " It is saved byte for byte and turned off all the same."
-        for problem in reading.problems[:10]
-    )
+    fate = "It is saved byte for byte and turned off all the same."
+    warn_about_problems(reading, "The present policy", fate, warnings)
     if not is_text_plain(stored.content_type):
         warnings.append(
             f"The present policy is stored as {stored.content_type or 'no media type'}, which most senders"
@@ -114,6 +135,14 @@ def _warn_about_policy(
             "Some senders (chasquid, Stalwart) reject a none policy without mx lines; keep_mx: true keeps"
             " them."
         )
+
+
+def warn_about_problems(reading: Reading, which: str, fate: str, warnings: list[str]) -> None:
+    """Tell line by line what makes a policy malformed (RFC 8461 section 3.2), and what becomes of it."""
+    warnings.extend(
+        f"{which} is malformed, line {problem.line}: {problem.reason} ({problem.text!r:.90}). {fate}"
+        for problem in reading.problems[:10]
+    )
 
 
 def known_bodies(stored: StoredPolicy | None, history: History) -> dict[str, str]:

@@ -24,8 +24,19 @@ NEW_RECORD_TTL = 300  # seconds; only where no TXT set stands at the name
 _LONGEST_WAIT = timedelta(days=14)
 
 
-def plan_change(domain: str, found: Findings, now: datetime, warnings: list[str]) -> RecordChange:
-    """Decide id and exact sets; adds to ``warnings``. Raises RecordConflictError, ZoneNotDelegatedError."""
+def plan_change(
+    domain: str,
+    found: Findings,
+    now: datetime,
+    warnings: list[str],
+    *,
+    saved: RecordSet | None = None,
+) -> RecordChange:
+    """Decide id and exact sets; adds to ``warnings``. Raises RecordConflictError, ZoneNotDelegatedError.
+
+    Where no record stands, the one made has the unknown fields of the ``saved`` set's STS value, and its
+    TTL where no TXT set stands at all.
+    """
     name = record_name(domain)
     before = _plain_set(name, found)
     if before and before.type == "CNAME":
@@ -49,18 +60,18 @@ def plan_change(domain: str, found: Findings, now: datetime, warnings: list[str]
             " they hold. Find out what manages the record (Terraform, say), or it will do so again."
         )
     fresh = new_id(now, found.used_ids | ({old_id} if old_id else set()))
-    new = str(replacement(old, fresh))
+    new = str(replacement(old if old is not None else _saved_value(saved), fresh))
     values = list(before.values) if before else []
     if marked:
         values[marked[0]] = quote(new.encode())
     else:
         values.append(quote(new.encode()))
-    ttl = before.ttl if before else NEW_RECORD_TTL
+    ttl = before.ttl if before else saved.ttl if saved else NEW_RECORD_TTL
     wait = _wait(name, before, found)
     if old is None:
         warnings.append(
             f"No STS record of its own stands at {name}. One is made after the policy is proven, because"
-            " senders may still hold the old policy; what is answered there now may be remembered for"
+            " senders may still hold an older policy; what is answered there now may be remembered for"
             f" {wait} seconds."
         )
     return RecordChange(
@@ -77,8 +88,17 @@ def plan_change(domain: str, found: Findings, now: datetime, warnings: list[str]
     )
 
 
-def plan_deletion(domain: str, found: Findings, warnings: list[str]) -> RecordChange:
+def _saved_value(saved: RecordSet | None) -> bytes | None:
+    contents, marked = _sts_values(saved)
+    return contents[marked[0]] if marked else None
+
+
+def plan_deletion(
+    domain: str, found: Findings, warnings: list[str], *, taken_id: str = ""
+) -> RecordChange:
     """Decide what is left of the set without its STS values; adds to ``warnings``.
+
+    ``taken_id`` is the id that stood there until a run of this stack took it away.
 
     A CNAME goes as a whole: it is the zone's, only its target is not. Raises RecordConflictError, where
     a wildcard would answer with an STS value afterwards too, or ZoneNotDelegatedError.
@@ -130,6 +150,7 @@ def plan_deletion(domain: str, found: Findings, warnings: list[str]) -> RecordCh
         wait_seconds=_wait(name, before, found),
         other_ids=ids,
         wildcards=wildcards,
+        taken_id="" if old else taken_id,
     )
 
 

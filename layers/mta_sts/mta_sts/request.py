@@ -158,7 +158,7 @@ def _misplaced(request: Request, data: Mapping[str, Any]) -> list[str]:
     told = [
         f"{name} is for {' and '.join(methods)} only"
         for name, methods in _FOR.items()
-        if data.get(name) not in (None, False)
+        if _given(data, name)
         and method not in methods
         and not (name == "remove_policy" and request.retires)
     ]
@@ -166,19 +166,23 @@ def _misplaced(request: Request, data: Mapping[str, Any]) -> list[str]:
         told += [
             f"{name} needs publish_none: true, without which delete-record writes no policy"
             for name in ("keep_mx", "create_policy")
-            if data.get(name) is True
+            if _given(data, name)
         ]
     if method == "none-policy" and request.restore_at is None:
         told += [
             f"{name} needs restore_at, without which none-policy restores nothing"
             for name in ("restore_mode", "accept_mx_mismatch")
-            if data.get(name) not in (None, False)
+            if _given(data, name)
         ]
     if request.due and DUE[request.due.kind] != method:
         told.append(f"due {request.due.kind} is for {DUE[request.due.kind]} only")
     if request.discover and "domain" in data:
         told.append("discover looks for every domain: leave domain out")
     return told
+
+
+def _given(data: Mapping[str, Any], name: str) -> bool:
+    return name in data and data[name] is not False
 
 
 def _domain(data: Mapping[str, Any], problems: list[str]) -> str:

@@ -81,6 +81,7 @@ class Settings:
     first_pause_seconds: int
     unseen_change_seconds: int
     max_policy_age_seconds: int
+    drain_margin_seconds: int
     dns_role_arn: str
     network: Network
 
@@ -98,6 +99,7 @@ class Settings:
             first_pause_seconds=int(data["first_pause_seconds"]),
             unseen_change_seconds=int(data["unseen_change_seconds"]),
             max_policy_age_seconds=int(data["max_policy_age_seconds"]),
+            drain_margin_seconds=int(data["drain_margin_seconds"]),
             dns_role_arn=data["dns_role_arn"],
             network=Network(
                 resolvers=tuple(Endpoint.parse(text, 53) for text in resolvers),
@@ -117,3 +119,13 @@ def region(env: Mapping[str, str] | None = None) -> str:
 def ledger_table(env: Mapping[str, str] | None = None) -> str:
     """Name the ledger's DynamoDB table."""
     return (os.environ if env is None else env)["LEDGER_TABLE"]
+
+
+def state_machine(env: Mapping[str, str] | None = None) -> str:
+    """Name the state machine, by its ARN."""
+    return (os.environ if env is None else env)["STATE_MACHINE_ARN"]
+
+
+def notice_topic(env: Mapping[str, str] | None = None) -> str:
+    """Name the topic for notices, by its ARN."""
+    return (os.environ if env is None else env)["NOTICE_TOPIC_ARN"]

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mta_sts.adapters.ledger import Ledger
     from mta_sts.adapters.route53 import Zones
     from mta_sts.adapters.s3 import PolicyStore
+    from mta_sts.live_mx import LiveMx
 
 
 def survey(
@@ -52,9 +53,13 @@ def survey(
     ledger: "Ledger",
     ssm: "SSMClient | None",
     look_at: Callable[..., Mapping[str, Any]],
+    live_mx: "Callable[[str, Network], LiveMx]",
     now: datetime,
 ) -> Findings:
-    """Look, change nothing; ``look_at`` is :func:`mta_sts.adapters.policy_host.look_at`.
+    """Look, change nothing.
+
+    ``look_at`` is :func:`mta_sts.adapters.policy_host.look_at`, ``live_mx``
+    :func:`mta_sts.adapters.mail.ask_mx`.
 
     Raises ZoneNotFoundError, ZoneNotDelegatedError, PolicyNotFoundError, PolicyUnreadableError,
     PolicyNotServedError or DnsUnreachableError.
@@ -82,7 +87,12 @@ def survey(
         ),
         used_ids=frozenset(remembered.get("ids", ())),
         id_changes=tuple(recent_changes(remembered.get("id_changes", ()), now)),
+        remembered=remembered,
     )
+    if request.remove_policy:
+        found = replace(found, versioning=store.versioning(location.bucket))
+    if request.method == "restore":
+        found = replace(found, live_mx=live_mx(request.domain, network))
     if request.deletes:
         found = replace(found, wildcards=_wildcards(name, zone, zones, network))
     if not request.publishes:
@@ -106,7 +116,8 @@ def _policy(
     be read is not known, and counts as that.
     """
     if request.publishes:
-        stored = _stored(store, location, create=request.create_policy)
+        create = request.create_policy or request.method == "restore"
+        stored = _stored(store, location, create=create)
         return stored, store.history(location.bucket, location.key, stored)
     try:
         stored = _stored(store, location, create=True)

@@ -7,12 +7,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_sns import SNSClient
     from types_boto3_ssm import SSMClient
+    from types_boto3_stepfunctions import SFNClient
 
+    from mta_sts.adapters.agenda import Agenda
     from mta_sts.adapters.cloudfront import Cdn
     from mta_sts.adapters.ledger import Ledger
     from mta_sts.adapters.route53 import Zones
     from mta_sts.adapters.s3 import PolicyStore
+    from mta_sts.live_mx import LiveMx
 
 
 def _client(service: str, **options: Any) -> Any:
@@ -50,6 +55,13 @@ def look_at(*asked: Any, **more: Any) -> dict[str, Any]:
     return look_at(*asked, **more)
 
 
+def live_mx(*asked: Any) -> "LiveMx":
+    """Ask for the MX records; only a restore compares them."""
+    from mta_sts.adapters.mail import ask_mx
+
+    return ask_mx(*asked)
+
+
 def zones(role_arn: str) -> "Zones":
     """Give access to Route 53, in another account where ``role_arn`` is not empty.
 
@@ -79,7 +91,36 @@ def ledger() -> "Ledger":
     from mta_sts.settings import ledger_table
 
     # Only a claim that is held by somebody else asks for executions.
-    return Ledger(_client("dynamodb"), ledger_table(), lambda: _client("stepfunctions"))
+    return Ledger(_database(), ledger_table(), executions)
+
+
+@lru_cache
+def agenda() -> "Agenda":
+    """Give access to what the ledger has due."""
+    from mta_sts.adapters.agenda import Agenda
+    from mta_sts.settings import ledger_table
+
+    return Agenda(_database(), ledger_table())
+
+
+@lru_cache
+def _database() -> "DynamoDBClient":
+    client: DynamoDBClient = _client("dynamodb")
+    return client
+
+
+@lru_cache
+def executions() -> "SFNClient":
+    """Give access to Step Functions."""
+    client: SFNClient = _client("stepfunctions")
+    return client
+
+
+@lru_cache
+def notices() -> "SNSClient":
+    """Give access to the topic for notices; the workflow itself publishes without."""
+    client: SNSClient = _client("sns")
+    return client
 
 
 @lru_cache

@@ -196,6 +196,27 @@ class PolicyStore:
                 self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
+    def remove(self, bucket: str, key: str, *, etag: str) -> str:
+        """Put a delete marker over the object that has ``etag``; return the marker's version id.
+
+        What is gone already is success, with an empty id. Raises ConcurrentChangeError where another
+        object stands there; nothing was removed then.
+        """
+        if self._present(bucket, key) is None:
+            return ""
+        try:
+            removed = self._s3.delete_object(Bucket=bucket, Key=key, IfMatch=etag)
+        except ClientError as error:
+            if _code(error) in {"NoSuchKey", "404"}:
+                return ""
+            if _code(error) in _LOST | {"ConditionalRequestConflict", "409"}:
+                raise ConcurrentChangeError(
+                    f"s3://{bucket}/{key} was changed after the plan was made: it no longer has the ETag"
+                    f" {etag}. It was not removed. Find out who writes it, then remove it by hand."
+                ) from error
+            raise
+        return removed.get("VersionId", "")
+
     def _present(self, bucket: str, key: str) -> StoredPolicy | None:
         try:
             return self.read(bucket, key)
@@ -232,9 +253,13 @@ class PolicyStore:
                 raise
             return None
 
+    def versioning(self, bucket: str) -> str:
+        """Give a bucket's versioning: ``Enabled``, ``Suspended``, or empty where it never was on."""
+        return str(self._s3.get_bucket_versioning(Bucket=bucket).get("Status", ""))
+
     def _gap(self, bucket: str) -> str:
         """Say why the history is not complete; empty where it is."""
-        if self._s3.get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled":
+        if self.versioning(bucket) != "Enabled":
             return "the bucket keeps no versions"
         try:
             rules = self._s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]

@@ -1,0 +1,60 @@
+"""Starts what the ledger has due; the schedule calls it every few minutes."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from mta_sts import wiring
+from mta_sts.due import DAY, Delivery, deliveries, postponed
+from mta_sts.settings import state_machine
+
+logger = Logger()
+_SPARE_MILLISECONDS = 15_000  # for the last start; what is left over is there the next time
+
+
+def handler(_event: object, context: Any) -> dict[str, Any]:
+    """→ ``{"started": [names], "left": n}``. Called twice, late or not at all it changes nothing."""
+    now, started, left = datetime.now(UTC), [], 0
+    ledger, agenda = wiring.ledger(), wiring.agenda()
+    for domain in agenda.domains(until=now):
+        if _time_is_up(context):
+            left += 1
+            continue
+        item = agenda.item(domain)
+        holder = item.get("holder", "")
+        if holder and not ledger.ended_long_ago(holder, now):
+            continue  # it ends, or the rule ends it; what is due is still there then
+        started += [one.name for one in deliveries(item, now) if _deliver(one, now)]
+    logger.info("swept", started=started, left=left)
+    return {"started": started, "left": left}
+
+
+def _time_is_up(context: Any) -> bool:
+    remaining: Callable[[], int] | None = getattr(context, "get_remaining_time_in_millis", None)
+    return remaining is not None and remaining() < _SPARE_MILLISECONDS
+
+
+def _deliver(delivery: Delivery, now: datetime) -> bool:
+    """Start an execution; tell whether it is a new one.
+
+    One that bears the name already either is at work, or has ended without a trace in the ledger: then
+    the work is due again, a day later, under another name.
+    """
+    executions, arn = wiring.executions(), state_machine()
+    try:
+        executions.start_execution(
+            stateMachineArn=arn, name=delivery.name, input=json.dumps(dict(delivery.event))
+        )
+    except executions.exceptions.ExecutionAlreadyExists:
+        execution = f"{arn.replace(':stateMachine:', ':execution:')}:{delivery.name}"
+        if wiring.ledger().ended_long_ago(execution, now):
+            due = {"kind": delivery.kind, "generation": delivery.generation, "at": delivery.at}
+            logger.warning("ended without a trace", execution=execution, domain=delivery.domain)
+            wiring.agenda().move(
+                delivery.domain, due, lambda kind, entries: postponed(kind, entries, now + DAY)
+            )
+        return False
+    return True

@@ -1,0 +1,175 @@
+"""Plans how a policy is put back: the saved bytes, and whether that would lose mail."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mta_sts.domains import record_name
+from mta_sts.errors import (
+    ConcurrentChangeError,
+    NothingToRestoreError,
+    RecordConflictError,
+    RestoreWouldLoseMailError,
+)
+from mta_sts.live_mx import match
+from mta_sts.observed import Findings
+from mta_sts.plan import PolicyChange, RecordChange
+from mta_sts.policy import Mode, read, served_mode
+from mta_sts.policy_plan import proven, untouched, warn_about_problems
+from mta_sts.record_set import RecordSet
+from mta_sts.request import Request
+
+_MODE_LINE = re.compile(rb"(?m)^([ \t]*mode[ \t]*:[ \t]*)[^\r\n]*")
+_MOST_SHOWN = 10
+
+
+def plan_restored(
+    request: Request, found: Findings, other_cache_seconds: int, warnings: list[str]
+) -> PolicyChange:
+    """Decide the bytes to be put back, with the headers and tags that they had; adds to ``warnings``.
+
+    Raises NothingToRestoreError.
+    """
+    saved = _saved_policy(found, request.domain)
+    body: bytes = saved["body"]
+    if request.restore_mode == Mode.TESTING.value:
+        body = _MODE_LINE.sub(rb"\1testing", body, count=1)
+    warn_about_problems(read(body), "The saved policy", "It is put back as it was.", warnings)
+    where = f"s3://{saved['bucket']}/{saved['key']}"
+    if where != str(found.location):
+        warnings.append(f"The policy was saved from {where}, and is put back to {found.location}.")
+    stored = found.stored
+    same = stored and stored.body == body and stored.content_type == saved["media_type"]
+    return replace(
+        proven(
+            untouched(found, other_cache_seconds),
+            body,
+            saved["media_type"],
+            write=not same,
+        ),
+        headers=saved["headers"],
+        tagging=saved["tagging"],
+    )
+
+
+def _saved_policy(found: Findings, domain: str) -> Mapping[str, Any]:
+    saved: Mapping[str, Any] = found.remembered.get("saved", {}).get("policy") or {}
+    if not saved:
+        raise NothingToRestoreError(
+            f"Nothing was saved of {domain}: no run of this stack has changed its policy. Nothing was"
+            " changed. Put the policy you want to the object by other means, then use change-id."
+        )
+    if served_mode(read(saved["body"])) == Mode.NONE.value:
+        raise NothingToRestoreError(
+            f"The policy that was saved of {domain} says none itself: there was nothing to turn off."
+            " Nothing was changed. Put the policy you want to the object by other means, then use change-id."
+        )
+    return saved
+
+
+def saved_record(found: Findings, domain: str) -> RecordSet | None:
+    """Give the record set that was saved; raise RecordConflictError for a CNAME, which is not made."""
+    saved = found.remembered.get("saved", {}).get("record")
+    if not saved:
+        return None
+    record_set = RecordSet(
+        record_name(domain), saved["ttl"], tuple(saved["values"]), saved.get("type", "TXT")
+    )
+    if record_set.type == "CNAME":
+        raise RecordConflictError(
+            f"{record_set.name} was a CNAME to {record_set.values[0]}: the id belongs to whoever runs that"
+            " name, so only they can make sure that it is a fresh one. Nothing was changed. Have them change"
+            " the id, then put the CNAME back by hand."
+        )
+    return record_set
+
+
+def refuse_what_is_not_ours(
+    request: Request, found: Findings, policy: PolicyChange, record: RecordChange
+) -> None:
+    """Raise ConcurrentChangeError where policy or record are not as the last run left them.
+
+    A run that ended half way may have left either as before or as planned. Who has looked at it and
+    wants it overwritten names its digest (``accept_current``).
+    """
+    ours = found.remembered.get("ours", {})
+    foreign = []
+    if policy.before_sha256 not in ours.get("policies", ()):
+        foreign.append(
+            f"the policy object (sha256 {policy.before_sha256[:12] or 'none: it is gone'})"
+        )
+    if record.found not in ours.get("ids", ()):
+        foreign.append(f"the record ({record.old or 'none: it is gone'})")
+    digest = current_digest(policy, record)
+    if not foreign or request.accept_current == digest:
+        return
+    why = (
+        f"accept_current names {request.accept_current}, which is not what stands there now"
+        if request.accept_current
+        else "somebody else has changed it since"
+    )
+    raise ConcurrentChangeError(
+        f"For {request.domain} {' and '.join(foreign)} is not as the last run of this stack left it: {why}."
+        " Nothing was changed. Look at what stands there; if it may be overwritten, send the same request"
+        f" with accept_current: {digest}"
+    )
+
+
+def current_digest(policy: PolicyChange, record: RecordChange) -> str:
+    """Digest policy and record as they stand, so that an override holds for exactly these."""
+    return hashlib.sha256(f"{policy.before_sha256}\n{record.old}".encode()).hexdigest()
+
+
+def refuse_lost_mail(
+    request: Request, found: Findings, policy: PolicyChange, warnings: list[str]
+) -> dict[str, Any]:
+    """Compare the policy to be put back with the live MX; adds to ``warnings``, returns what was seen.
+
+    Raises RestoreWouldLoseMailError where it enforces and no host that is known satisfies it (RFC 8461
+    section 5): every sender would refuse the domain's mail servers.
+    """
+    mx = found.live_mx
+    if mx is None:
+        raise ValueError("a restore needs a look at the MX records")
+    patterns = read(policy.body).mx
+    fits = match(patterns, mx)
+    seen = {
+        "saved_at": found.remembered["saved"]["saved_at"],
+        "patterns": list(patterns[:20]),
+        "mx": mx.evidence(),
+        "matched": list(fits.matched[:20]),
+        "unmatched": list(fits.unmatched[:20]),
+    }
+    named = ", ".join(patterns[:_MOST_SHOWN]) or "no host"
+    if policy.after_mode != Mode.TESTING.value and not fits.matched:
+        found_hosts = (
+            "which MX hosts there are is not known: " + "; ".join(mx.problems[:_MOST_SHOWN])
+            if not mx.known
+            else "the domain has a null MX and takes no mail"
+            if mx.null
+            else f"the MX records name {', '.join(mx.hosts[:_MOST_SHOWN])}"
+        )
+        text = (
+            f"The policy that was saved names {named}, but {found_hosts}: senders that enforce it would"
+            f" deliver to nobody"
+        )
+        if not request.accept_mx_mismatch:
+            raise RestoreWouldLoseMailError(
+                f"{text}. Nothing was changed. Put the MX records back first, or put back another policy by"
+                " other means and use change-id; restore_mode: testing restores it without enforcing;"
+                " accept_mx_mismatch: true restores it all the same."
+            )
+        warnings.append(f"{text}. accept_mx_mismatch was given.")
+    elif fits.unmatched:
+        warnings.append(
+            f"The policy that is put back names {named}, and not {', '.join(fits.unmatched[:_MOST_SHOWN])},"
+            " which the MX records name: senders that enforce it will not deliver there."
+        )
+    warnings.extend(f"MX: {problem}." for problem in mx.problems[:_MOST_SHOWN] if mx.known)
+    warnings.append(
+        "The TLS of the MX hosts was not asked, because no function can reach port 25: each has to offer"
+        " STARTTLS with a valid certificate for its name before senders enforce again (RFC 8461 section 4.2)."
+    )
+    return seen

@@ -1,0 +1,111 @@
+"""The second half of a retirement: may the record go now? And what is due after a run."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from mta_sts.bounds import Bounds
+from mta_sts.errors import DrainDisturbedError, DrainNotOverError, SupersededError
+from mta_sts.instants import instant, stamp
+from mta_sts.observed import Findings
+from mta_sts.plan import Plan
+from mta_sts.policy import Mode
+from mta_sts.request import Request
+
+_NOT_BEFORE = "Not before "
+
+
+def refuse_superseded(request: Request, found: Findings) -> None:
+    """Raise SupersededError where the ledger has no such work due any more, under this generation."""
+    due = request.due
+    if due is None:
+        return
+    item = found.remembered
+    entry = item.get("due", {}).get(due.kind, {})
+    if item.get("generation", 0) == due.generation and entry.get("at") == stamp(due.at):
+        return
+    raise SupersededError(
+        f"What was due for {request.domain} at {stamp(due.at)} ({due.kind}) is not due any more: another run"
+        " came after it, or this is a second delivery. Nothing was changed, and nothing has to be done."
+    )
+
+
+def taken_id(request: Request, found: Findings) -> str:
+    """Give the id that a retirement took away before it ended half way; empty where none did."""
+    ours = found.remembered.get("ours", {})
+    return (
+        str(found.remembered.get("current_id", ""))
+        if request.retires and "" in ours.get("ids", ())
+        else ""
+    )
+
+
+def refuse_disturbed(plan: Plan, found: Findings) -> None:
+    """Raise DrainDisturbedError where policy or record are not as the drain needs them.
+
+    While senders let go, every address has to serve ``none``, under the id of the run that began it.
+    """
+    wrong, ours = [], found.remembered.get("ours", {})
+    # A retirement that ended half way may have taken away the one, or both.
+    removed = not plan.policy.etag and "" in ours.get("policies", ())
+    if plan.policy.before_mode != Mode.NONE.value and not removed:
+        mode = plan.policy.before_mode
+        wrong.append(f"the policy object says {mode}" if mode else "the policy object is gone")
+    if plan.record.found not in ours.get("ids", ()):
+        published = found.remembered.get("current_id", "")
+        wrong.append(
+            f"the record says {plan.record.old}, and not the id {published} that this stack has published"
+            if plan.record.old
+            else "the record is gone already"
+        )
+    if removed:
+        rows: list[Mapping[str, Any]] = []
+    else:
+        rows = plan.host["agreeing"]
+        wrong += plan.host["doubts"]
+        if not rows:
+            wrong.append(f"{plan.policy_host} has no address that answers")
+    wrong += [
+        f"{row['address']} of {plan.policy_host} serves {row['found']}"
+        for row in rows
+        if row["mode"] != Mode.NONE.value
+    ]
+    if wrong:
+        raise DrainDisturbedError(
+            f"{plan.domain} is to lose its record now, but {'; '.join(wrong[:10])}. What senders hold cannot"
+            " be told, so nothing was changed. Mend it and send retire again, for a new drain; if the"
+            " record or the policy host was given up on purpose, send delete-record, which says what is"
+            " still held. This is tried again a day later."
+        )
+
+
+def refuse_early(plan: Plan, bounds: Bounds, now: datetime) -> None:
+    """Raise DrainNotOverError while some sender may hold a policy, and for the margin after that.
+
+    The margin is for resolvers that serve expired answers (RFC 8767) and senders that look once a day.
+    """
+    over = bounds.left.all_off_at if bounds.left.exposures else now
+    begin = deadline(over, plan) if bounds.left.exposures else instant(plan.planned_at)
+    if plan.due is not None:
+        begin = max(begin, instant(plan.due["at"]))
+    if begin <= now:
+        return
+    raise DrainNotOverError(
+        f"Some sender may still hold a policy of {plan.domain} until {stamp(over)}, and the record stays for"
+        f" {plan.drain_margin_seconds} seconds more. Nothing was changed. It is tried again then."
+        f" {_NOT_BEFORE}{stamp(begin)}."
+    )
+
+
+def deadline(all_off_at: datetime, plan: Plan) -> datetime:
+    """Say when the record may go."""
+    return all_off_at + timedelta(seconds=plan.drain_margin_seconds)
+
+
+def not_before(cause: str) -> datetime | None:
+    """Read the moment out of a DrainNotOverError's message; None where there is none."""
+    _, found, moment = cause.rpartition(_NOT_BEFORE)
+    try:
+        return instant(moment.strip().removesuffix(".")) if found else None
+    except ValueError:
+        return None
