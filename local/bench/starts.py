@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.bench.fresh import Fresh, Told
+from local.bench.fresh import NOT_MEASURED, Fresh, Told
 from local.bench.history import Call
 from local.deploy import STACK
 from local.lab import Lab
@@ -80,11 +80,12 @@ def _start_seconds(told: Told) -> float:
 
 
 def deployed(lab: Lab) -> dict[str, Deployed]:
-    """Return the functions of the lab's stack by their names in Lambda."""
+    """Return the functions that measured runs call, by their names in Lambda."""
     stack = lab.client("cloudformation").describe_stack_resources(StackName=STACK)
     found = {}
     for resource in stack["StackResources"]:
-        if resource["ResourceType"] == "AWS::Lambda::Function":
+        is_function = resource["ResourceType"] == "AWS::Lambda::Function"
+        if is_function and resource["LogicalResourceId"] not in NOT_MEASURED:
             name = resource["PhysicalResourceId"]
             settings = lab.client("lambda").get_function_configuration(FunctionName=name)
             found[name] = Deployed(

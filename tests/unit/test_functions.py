@@ -51,6 +51,9 @@ class Book:
         self.claims: list[Claim] = []
         self.finished: dict[str, Any] = {}
 
+    def domain(self, _domain: str) -> dict[str, Any]:
+        return {}
+
     def claim(self, claim: Claim, _now: Any) -> None:
         self.claims.append(claim)
 
@@ -62,6 +65,7 @@ class Book:
 def book(monkeypatch: pytest.MonkeyPatch) -> Book:
     kept = Book()
     monkeypatch.setattr(wiring, "ledger", lambda: kept)
+    monkeypatch.setattr(wiring, "agenda", lambda: kept)
     return kept
 
 
@@ -82,7 +86,12 @@ def confirmed(book: Book, made: Plan, changed_at: Any) -> dict[str, Any]:
         "contradicted": None,
     }
     seen = looked(answered(NONE) if made.publishes else NOT_FOUND)
-    event = {"plan": made.to_dict(), "execution": EXECUTION, "moments": moments}
+    request = {"domain": made.domain, "method": made.method, "publish_none": made.publishes}
+    if not made.deletes:
+        del request["publish_none"]
+    event = {
+        "request": request, "plan": made.to_dict(), "execution": EXECUTION, "moments": moments,
+    }  # fmt: skip
     handled("record_outcome", event | {"record": {"ready": True}, "policy": seen})
     change: dict[str, Any] = book.finished["id_change"]
     return change
@@ -251,6 +260,7 @@ def test_policy_and_record_are_looked_at_each_by_itself(
     monkeypatch.setattr(wiring, "policy_store", lambda: now)
     monkeypatch.setattr(wiring, "zones", lambda _role: now)
     event = {
+        "request": {"domain": made.domain, "method": made.method},
         "plan": made.to_dict(),
         "execution": EXECUTION,
         "failure": {"Error": "X", "Cause": "y"},

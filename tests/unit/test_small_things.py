@@ -77,7 +77,7 @@ def test_settings_come_from_the_definition() -> None:
         "distribution_id": "none", "other_cache_seconds": "60", "resolvers": "1.1.1.1, [::1]:5353",
         "dns_port": "5300", "https_port": "8443", "ca_file": "ca.pem", "deadline_seconds": "90",
         "first_pause_seconds": "2", "unseen_change_seconds": "61", "max_policy_age_seconds": "604800",
-        "dns_role_arn": "arn:x",
+        "drain_margin_seconds": "259200", "dns_role_arn": "arn:x",
     }  # fmt: skip
     settings = Settings.from_dict(given, region({"AWS_REGION": "eu-west-1"}))
     assert settings.network == Network(
@@ -85,6 +85,7 @@ def test_settings_come_from_the_definition() -> None:
     )
     assert (settings.deadline_seconds, settings.other_cache_seconds) == (90, 60)
     assert (settings.unseen_change_seconds, settings.max_policy_age_seconds) == (61, 604_800)
+    assert settings.drain_margin_seconds == 259_200
     del given["resolvers"]
     with pytest.raises(KeyError, match="resolvers"):
         Settings.from_dict(given, "x")

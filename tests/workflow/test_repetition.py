@@ -29,7 +29,7 @@ class Functions:
             for name, state in states.items()
             if state["Type"] == "Task" and "lambda" in state["Resource"]
         }
-        self.settings = states["Plan Change"]["Arguments"]["Payload"]["settings"]
+        self.settings = states["Begin"]["Assign"]["settings"]
 
     def call(self, state: str, payload: dict[str, Any]) -> Any:
         answer = self._lambda.invoke(FunctionName=self._arns[state], Payload=json.dumps(payload))

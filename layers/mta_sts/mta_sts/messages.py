@@ -127,6 +127,8 @@ def _standing(domain: str, changed: str, error: str, plan: Plan | None) -> tuple
     )
     if changed == "nothing":
         return _untouched(domain, plan), _risk_untouched(error), action
+    if plan is not None and plan.leaves_on:
+        return *_on(domain, changed, plan), action
     if changed == PUT_BACK:
         return (
             _put_back(domain, plan),
@@ -150,6 +152,22 @@ def _standing(domain: str, changed: str, error: str, plan: Plan | None) -> tuple
     return state, stay, action
 
 
+def _on(domain: str, changed: str, plan: Plan) -> tuple[str, str]:
+    """Say state and risk where a policy other than ``none`` was to be served under a fresh id."""
+    risk = "Mail is not at risk while it goes to MX hosts that the policy names, with valid TLS."
+    policy = "the policy is put back" if plan.method == "restore" else "the policy is as it was"
+    if changed == PUT_BACK:
+        state = "the id is changed, but the policy is not the one that was to be served under it."
+    elif changed in _RECORD_STATES:
+        state = f"{policy} and the id is changed, but that is not confirmed everywhere."
+    elif changed == "policy":
+        state = f"{policy}, but this run did not change the id: who holds none under it keeps that."
+    else:
+        state = "what was changed could not be seen."
+        risk = "Mail is not at risk while the present MX hosts stay in service; do not move it yet."
+    return f"half changed for {domain}: {state}", risk
+
+
 def _put_back(domain: str, plan: Plan | None) -> str:
     if plan is not None and plan.deletes:
         return (
@@ -168,6 +186,11 @@ _ACTIONS = {
     "ZoneNotDelegatedError": "run it where the delegated zone is, see below.",
     "DomainBusyError": "wait for the other run, see below.",
     "ExposureTooLongError": "take one of the ways that are named below.",
+    "SupersededError": "nothing; it is told so that nobody wonders.",
+    "DrainDisturbedError": "mend what is said below, then send retire again; or give it up by delete-record.",
+    "DrainNotOverError": "nothing; it is tried again when the drain is over, see below.",
+    "NothingToRestoreError": "put the policy there by other means, then send change-id.",
+    "RestoreWouldLoseMailError": "take one of the ways that are named below.",
 }
 
 

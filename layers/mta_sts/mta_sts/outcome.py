@@ -17,8 +17,11 @@ from mta_sts.record_set import RecordSet
 
 # States that come before the first write; whatever fails in them has changed nothing.
 BEFORE_WRITES = frozenset(
-    {"Begin", "Plan Change", "Claim Domain", "Check Host", "Which Method?", "Refuse Method"}
-)
+    {
+        "Begin", "What Is Asked?", "Check Domain", "Record Check", "Anything To Tell?", "Plan Change",
+        "Claim Domain", "Check Host", "Which Method?", "Refuse Method",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
