@@ -260,8 +260,12 @@ class Ledger:
         while True:
             page = self._db.query(
                 TableName=self._table,
-                KeyConditionExpression="domain = :domain AND begins_with(#item, :run)",
-                ExpressionAttributeNames={"#item": "item", "#status": "status"},
+                KeyConditionExpression="#domain = :domain AND begins_with(#item, :run)",
+                ExpressionAttributeNames={
+                    "#domain": "domain",
+                    "#item": "item",
+                    "#status": "status",
+                },
                 ExpressionAttributeValues=typed({":domain": domain, ":run": "run#"}),
                 ProjectionExpression="#item, #status",
                 ConsistentRead=True,
