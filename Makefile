@@ -17,6 +17,8 @@ FAULT ?=
 PUBLISH_NONE ?=
 # For run.
 EVENT ?= events/none-policy.json
+# For remove: yes removes the stack although something is due.
+FORCE ?=
 # Passed on to pytest, as in: make test ARGS="-k claim tests/workflow"
 ARGS ?=
 
@@ -37,7 +39,7 @@ OFFLINE := env -u AWS_PROFILE HOME=$(CURDIR)/.build/home SAM_CLI_TELEMETRY=0 \
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help env demo up run test bench check ruff mypy imports template definitions graph mutants \
-	deploy requirements clean
+	deploy remove requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -114,6 +116,9 @@ deploy: env ## Build and deploy to AWS, guided, with termination protection
 	sam build --parameter-overrides "LambdaRuntime=$$runtime" && \
 	sam deploy --guided --config-file "$(CURDIR)/samconfig.local.toml"
 	@$(DEV)/python -m local.protect samconfig.local.toml
+
+remove: env ## Remove the deployed stack; refused while anything is due, unless FORCE=yes
+	@$(DEV)/python -m local.remove samconfig.local.toml "$(FORCE)"
 
 requirements: env ## Compile the pinned requirement files anew
 	@for name in bootstrap emulator sam; do $(MAKE) compile-$$name || exit 1; done

@@ -22,6 +22,7 @@ SETTINGS = Settings(
     first_pause_seconds=5,
     unseen_change_seconds=60,
     max_policy_age_seconds=604800,
+    drain_margin_seconds=259_200,
     dns_role_arn="",
     network=Network(resolvers=()),
 )
