@@ -102,6 +102,20 @@ class LiveMx:
 
 
 @dataclass(frozen=True)
+class TlsaAnswer:
+    """What resolvers say of the TLSA records of an MX host at port 25 (RFC 7672 section 2.2).
+
+    ``records`` counts them; ``secure`` says that a resolver has validated them by DNSSEC (AD), without
+    which no sender heeds them. ``problem`` says why nothing was learnt, else it is empty.
+    """
+
+    host: str
+    records: int
+    secure: bool
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class Match:
     """Which live MX hosts a policy names, and which not; both empty where there are none."""
 

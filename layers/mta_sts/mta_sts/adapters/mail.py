@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
+import dns.asyncquery
+import dns.exception
+import dns.flags
+import dns.message
+import dns.rcode
 import dns.rdatatype
 
 from mta_sts.adapters.delegation import delegation
-from mta_sts.adapters.dns import NO_IPV6_ROUTE, TIMEOUT_SECONDS, Failed, NameServer, question
+from mta_sts.adapters.dns import (
+    NO_IPV6_ROUTE,
+    PAYLOAD,
+    TIMEOUT_SECONDS,
+    Failed,
+    NameServer,
+    question,
+)
 from mta_sts.adapters.route import has_route
 from mta_sts.errors import DnsUnreachableError
-from mta_sts.live_mx import LiveMx, MxAnswer, live_mx
+from mta_sts.live_mx import LiveMx, MxAnswer, TlsaAnswer, live_mx
 from mta_sts.record_check import NotAsked
 from mta_sts.settings import Endpoint, Network
 
@@ -34,7 +47,7 @@ def ask_mx(domain: str, network: Network, *, timeout: float = TIMEOUT_SECONDS) -
             problems.append(f"more than {_MOST_LINKS} CNAMEs lead on from {domain}")
             break
         try:
-            servers = _servers(name, network, timeout)
+            servers = name_servers_of(name, network, timeout=timeout)
         except DnsUnreachableError as error:
             problems.append(str(error).partition(". ")[0])
             continue
@@ -48,14 +61,73 @@ def ask_mx(domain: str, network: Network, *, timeout: float = TIMEOUT_SECONDS) -
     return live_mx(domain, answers, not_asked, problems)
 
 
-def _servers(name: str, network: Network, seconds: float) -> tuple[NameServer, ...]:
-    """Find the name servers of the zone that holds NAME; raises DnsUnreachableError."""
+def name_servers_of(
+    name: str, network: Network, *, timeout: float = TIMEOUT_SECONDS
+) -> tuple[NameServer, ...]:
+    """Find the name servers of the zone that holds NAME, empty where nobody is delegated to.
+
+    Raises DnsUnreachableError.
+    """
     labels = name.split(".")
     for first in range(len(labels)):
-        servers = delegation(".".join(labels[first:]), network, timeout=seconds)
+        servers = delegation(".".join(labels[first:]), network, timeout=timeout)
         if servers:
             return servers
     return ()
+
+
+def ask_tlsa(
+    hosts: Sequence[str], network: Network, *, timeout: float = TIMEOUT_SECONDS
+) -> tuple[TlsaAnswer, ...]:
+    """Ask the resolvers for the TLSA records of each MX host, and whether DNSSEC has proven them.
+
+    TIMEOUT (seconds) is for each question. Raises nothing: see ``TlsaAnswer.problem``.
+    """
+    return asyncio.run(_ask_tlsa(hosts, network, timeout))
+
+
+async def _ask_tlsa(
+    hosts: Sequence[str], network: Network, seconds: float
+) -> tuple[TlsaAnswer, ...]:
+    return tuple(await asyncio.gather(*(_tlsa_of(host, network, seconds) for host in hosts)))
+
+
+async def _tlsa_of(host: str, network: Network, seconds: float) -> TlsaAnswer:
+    asked = [one for one in network.resolvers if has_route(one.address)]
+    told = await asyncio.gather(*(_ask_validated(host, one, seconds) for one in asked))
+    found = [one for one in told if not one.problem]
+    if not found:
+        problems = "; ".join(dict.fromkeys(one.problem for one in told))
+        return TlsaAnswer(host, 0, secure=False, problem=problems or "no resolver can be asked")
+    # One resolver that validates proves it, whatever others leave undone.
+    return max(found, key=lambda one: (one.secure, one.records))
+
+
+async def _ask_validated(host: str, resolver: Endpoint, seconds: float) -> TlsaAnswer:
+    """Ask one resolver, which sets AD where it has validated the answer (RFC 4035 section 3.2.3)."""
+    try:
+        query = dns.message.make_query(
+            f"_25._tcp.{host}", dns.rdatatype.TLSA, payload=PAYLOAD, want_dnssec=True
+        )
+        query.flags |= dns.flags.AD
+        message, _ = await dns.asyncquery.udp_with_fallback(
+            query,
+            resolver.address,
+            seconds,
+            resolver.port,
+            ignore_unexpected=True,
+            ignore_errors=True,
+        )
+        if message.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+            answer = message.resolve_chaining().answer  # type: ignore[attr-defined]
+            secure = bool(answer) and bool(message.flags & dns.flags.AD)
+            return TlsaAnswer(host, len(answer or ()), secure)
+        problem = f"answered {dns.rcode.to_text(message.rcode())}"
+    except dns.exception.Timeout:
+        problem = f"timed out after {seconds:g} s"
+    except (OSError, EOFError, dns.exception.DNSException) as error:
+        problem = str(error) or type(error).__name__
+    return TlsaAnswer(host, 0, secure=False, problem=f"{resolver}: {problem}")
 
 
 async def _ask(

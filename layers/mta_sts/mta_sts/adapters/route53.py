@@ -1,7 +1,7 @@
 """Hosted zones and record sets in Route 53; its errors become ours here."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 
 _MOST_LABELS = 10
+# Bounds on listing, a page a request: ten requests a second are all that an account has.
+_MOST_ZONE_PAGES = 50  # of 100 zones
+_MOST_SET_PAGES = 40  # of 300 record sets
+_NEXT = {
+    "StartRecordName": "NextRecordName",
+    "StartRecordType": "NextRecordType",
+    "StartRecordIdentifier": "NextRecordIdentifier",
+}
 _PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between attempts
 
 
@@ -49,7 +57,7 @@ class Zones:
         """List the record sets of every type at exactly ``name``, as Route 53 spells them."""
         answer = self._route53.list_resource_record_sets(HostedZoneId=zone_id, StartRecordName=name)
         # The list starts at the first name at or after the one asked for.
-        return [dict(found) for found in answer["ResourceRecordSets"] if _name_of(found) == name]
+        return [dict(found) for found in answer["ResourceRecordSets"] if name_of(found) == name]
 
     def record_set(self, zone_id: str, name: str) -> RecordSet | None:
         """Read the plain TXT set at ``name``, or the CNAME there; None where there is neither."""
@@ -77,10 +85,49 @@ class Zones:
             HostedZoneId=zone_id, StartRecordName=name, MaxItems="2"
         )["ResourceRecordSets"]
         return any(
-            f".{_name_of(found)}".endswith(f".{name}")
-            and not (_name_of(found) == removed and found["Type"] in {"TXT", "CNAME"})
+            f".{name_of(found)}".endswith(f".{name}")
+            and not (name_of(found) == removed and found["Type"] in {"TXT", "CNAME"})
             for found in listed
         )
+
+    def public(self) -> Iterator[HostedZone | None]:
+        """Go through the account's public hosted zones, without their name servers.
+
+        None comes last, and only where there are more zones than are listed (5,000).
+        """
+        more: dict[str, Any] = {}
+        for _ in range(_MOST_ZONE_PAGES):
+            page = self._route53.list_hosted_zones(MaxItems="100", **more)
+            for zone in page["HostedZones"]:
+                if not zone.get("Config", {}).get("PrivateZone", False):
+                    zone_id = zone["Id"].removeprefix("/hostedzone/")
+                    yield HostedZone(zone_id, zone["Name"].rstrip(".").lower(), ())
+            if not page["IsTruncated"]:
+                return
+            more = {"Marker": page["NextMarker"]}
+        yield None
+
+    def sts_sets(self, zone_id: str) -> tuple[list[dict[str, Any]], bool]:
+        """List the TXT sets and CNAMEs of a zone at names that begin with ``_mta-sts.``.
+
+        Also tell whether the whole zone was seen: of 12,000 record sets no more are listed.
+        """
+        found: list[dict[str, Any]] = []
+        more: dict[str, Any] = {}
+        for _ in range(_MOST_SET_PAGES):
+            page = self._route53.list_resource_record_sets(
+                HostedZoneId=zone_id, MaxItems="300", **more
+            )
+            found += [
+                dict(one)
+                for one in page["ResourceRecordSets"]
+                if one["Type"] in {"TXT", "CNAME"} and name_of(one).startswith("_mta-sts.")
+            ]
+            if not page["IsTruncated"]:
+                return found, True
+            following = dict(page)
+            more = {name: following[then] for name, then in _NEXT.items() if then in following}
+        return found, False
 
     def swap(
         self,
@@ -139,7 +186,7 @@ class Zones:
         return self._route53.get_change(Id=change_id)["ChangeInfo"]["Status"] == "INSYNC"
 
 
-def _name_of(found: Mapping[str, Any]) -> str:
+def name_of(found: Mapping[str, Any]) -> str:
     """Give a set's name as it is written elsewhere; Route 53 lists a star as its octal escape."""
     return str(found["Name"]).rstrip(".").lower().replace("\\052", "*")
 
