@@ -322,6 +322,26 @@ def mend_logs() -> None:
     put(module, "_emit_lambda_logs", emitted)
 
 
+def mend_topics() -> None:
+    """Let a topic that CloudFormation made be open to its owner alone, as CreateTopic makes it.
+
+    SNS API reference, "SetTopicAttributes": the default policy lets only the owner publish. ministack
+    leaves the condition out here, so that every role may, whatever its own policies say.
+    """
+    module, default = "ministack.services.sns", '"__default_statement_ID"'
+    policy_of = function(module, "topic_policy_for_arn", "topic_arn")
+
+    def closed(topic_arn: str) -> Any:
+        found = policy_of(topic_arn)
+        if not found or default not in found[0]:
+            return found
+        policy, owner = json.loads(found[0]), found[1]
+        policy["Statement"][0]["Condition"] = {"StringEquals": {"AWS:SourceOwner": owner}}
+        return json.dumps(policy), owner
+
+    put(module, "topic_policy_for_arn", closed)
+
+
 def mend_authorisations(file: Path) -> None:
     """Write down each decision on what a role asked for, with all that it was decided from."""
     module = "ministack.core.iam_evaluator"
@@ -382,6 +402,7 @@ def main(kind: str, *arguments: str) -> None:
     mend_route53_authorisation()
     mend_s3_authorisation()
     mend_logs()
+    mend_topics()
     mend_invalidations(hold)
     mend_history()
     serve(int(arguments[0]))

@@ -215,6 +215,31 @@ def test_tags_need_a_permission_of_their_own(emulator: Emulator) -> None:
     assert decisions(emulator, "tags").count(tagged) == 1
 
 
+# --- who may publish
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_a_topic_is_open_to_whose_role_says_so(emulator: Emulator, *, granted: bool) -> None:
+    """CloudFormation's too: its default policy names the owner, and nobody else."""
+    stack = f"topic-{granted}"
+    emulator.client("cloudformation").create_stack(
+        StackName=stack,
+        TemplateBody=json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}),
+    )
+    emulator.client("cloudformation").get_waiter("stack_create_complete").wait(StackName=stack)
+    made = emulator.client("cloudformation").describe_stack_resource(
+        StackName=stack, LogicalResourceId="Topic"
+    )
+    topic = made["StackResourceDetail"]["PhysicalResourceId"]
+    client = as_role(emulator, "sns", stack, *[allowed("sns:Publish", on=topic)] * granted)
+    if granted:
+        assert client.publish(TopicArn=topic, Message="told")["MessageId"]
+        return
+    with pytest.raises(ClientError) as caught:
+        client.publish(TopicArn=topic, Message="told")
+    assert code(caught) == "AuthorizationError"
+
+
 # --- what Lambda asks for
 
 
