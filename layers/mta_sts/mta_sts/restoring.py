@@ -1,7 +1,9 @@
 """Plans how a policy is put back: the saved bytes, and whether that would lose mail."""
 
 import hashlib
+import json
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,7 +15,7 @@ from mta_sts.errors import (
     RecordConflictError,
     RestoreWouldLoseMailError,
 )
-from mta_sts.live_mx import match
+from mta_sts.live_mx import LiveMx, match
 from mta_sts.observed import Findings
 from mta_sts.plan import PolicyChange, RecordChange
 from mta_sts.policy import Mode, read, served_mode
@@ -21,8 +23,10 @@ from mta_sts.policy_plan import proven, untouched, warn_about_problems
 from mta_sts.record_set import RecordSet
 from mta_sts.request import Request
 
-_MODE_LINE = re.compile(rb"(?m)^([ \t]*mode[ \t]*:[ \t]*)[^\r\n]*")
+# Every line that some sender may take for the mode, however lenient: none of them must enforce.
+_MODE_LINE = re.compile(rb"(?im)^((?:\xef\xbb\xbf)?[ \t]*mode[ \t]*:[ \t]*)[^\r\n]*")
 _MOST_SHOWN = 10
+_EXCERPT = 2048  # characters of a body that a plan carries in base64
 
 
 def plan_restored(
@@ -35,23 +39,33 @@ def plan_restored(
     saved = _saved_policy(found, request.domain)
     body: bytes = saved["body"]
     if request.restore_mode == Mode.TESTING.value:
-        body = _MODE_LINE.sub(rb"\1testing", body, count=1)
+        body, found_lines = _MODE_LINE.subn(rb"\1testing", body)
+        if not found_lines:
+            warnings.append(
+                "restore_mode: testing changes nothing, because the saved policy has no mode line. Senders"
+                " should take it for no policy (RFC 8461 section 3.2)."
+            )
     warn_about_problems(read(body), "The saved policy", "It is put back as it was.", warnings)
     where = f"s3://{saved['bucket']}/{saved['key']}"
     if where != str(found.location):
         warnings.append(f"The policy was saved from {where}, and is put back to {found.location}.")
     stored = found.stored
     same = stored and stored.body == body and stored.content_type == saved["media_type"]
-    return replace(
-        proven(
-            untouched(found, other_cache_seconds),
-            body,
-            saved["media_type"],
-            write=not same,
-        ),
-        headers=saved["headers"],
-        tagging=saved["tagging"],
+    change = proven(
+        untouched(found, other_cache_seconds), body, saved["media_type"], write=not same
     )
+    return _carried(
+        replace(change, headers=saved["headers"], tagging=saved["tagging"]),
+        body,
+    )
+
+
+def _carried(change: PolicyChange, body: bytes) -> PolicyChange:
+    """Have a body take no more room in a plan than base64 does: 64 KiB of escapes would be too many."""
+    encoded = b64encode(body).decode()
+    if len(json.dumps(change.after)) <= len(encoded):
+        return change
+    return replace(change, after=change.after[:_EXCERPT], after64=encoded)
 
 
 def _saved_policy(found: Findings, domain: str) -> Mapping[str, Any]:
@@ -143,25 +157,20 @@ def refuse_lost_mail(
         "unmatched": list(fits.unmatched[:20]),
     }
     named = ", ".join(patterns[:_MOST_SHOWN]) or "no host"
-    if policy.after_mode != Mode.TESTING.value and not fits.matched:
-        found_hosts = (
-            "which MX hosts there are is not known: " + "; ".join(mx.problems[:_MOST_SHOWN])
-            if not mx.known
-            else "the domain has a null MX and takes no mail"
-            if mx.null
-            else f"the MX records name {', '.join(mx.hosts[:_MOST_SHOWN])}"
-        )
-        text = (
-            f"The policy that was saved names {named}, but {found_hosts}: senders that enforce it would"
-            f" deliver to nobody"
-        )
-        if not request.accept_mx_mismatch:
+    if not fits.matched:
+        text = f"The policy that was saved names {named}, but {_live(mx)}"
+        lost = f"{text}: senders that enforce it would deliver to nobody"
+        # By its own word, since who reads a malformed policy at all reads that.
+        if read(policy.body).mode == Mode.TESTING.value:
+            warnings.append(f"{text}: in testing no mail is held up, and senders only report it.")
+        elif request.accept_mx_mismatch:
+            warnings.append(f"{lost}. accept_mx_mismatch was given.")
+        else:
             raise RestoreWouldLoseMailError(
-                f"{text}. Nothing was changed. Put the MX records back first, or put back another policy by"
+                f"{lost}. Nothing was changed. Put the MX records back first, or put back another policy by"
                 " other means and use change-id; restore_mode: testing restores it without enforcing;"
                 " accept_mx_mismatch: true restores it all the same."
             )
-        warnings.append(f"{text}. accept_mx_mismatch was given.")
     elif fits.unmatched:
         warnings.append(
             f"The policy that is put back names {named}, and not {', '.join(fits.unmatched[:_MOST_SHOWN])},"
@@ -173,3 +182,14 @@ def refuse_lost_mail(
         " STARTTLS with a valid certificate for its name before senders enforce again (RFC 8461 section 4.2)."
     )
     return seen
+
+
+def _live(mx: LiveMx) -> str:
+    if not mx.known:
+        return f"which MX hosts there are is not known: {'; '.join(mx.problems[:_MOST_SHOWN])}"
+    if mx.null:
+        return "the domain has a null MX and takes no mail"
+    hosts = ", ".join(mx.hosts[:_MOST_SHOWN])
+    if mx.implicit and len(mx.hosts) == 1:
+        return f"there is no MX record, so that {hosts} itself takes the mail"
+    return f"the MX records name {hosts}"
