@@ -91,7 +91,7 @@ def _in_force(sight: Sight, seen: Standing) -> Iterator[Finding]:
         fits, mode = match(policy.mx, mx), mode_of(policy)
         named = _list(policy.mx) or "no host"
         told = {"hosts": host_by_host(sight, seen)}
-        enforced = mode == "enforce"
+        enforced = mode == "enforce" and seen.record in ("one", "unseen")
         level: Level = "alarm" if enforced else "note" if mode == "testing" else "warning"
         what = (
             "senders that enforce it deliver to nobody"

@@ -24,6 +24,7 @@ def policy_findings(sight: Sight, seen: Standing, *, watch: bool) -> list[Findin
         *_served(sight, seen),
         *_bodies(sight),
         *_object(sight, seen),
+        *_past(sight),
         *_certificates(sight, seen, watch=watch),
         *_caching(sight),
     ]
@@ -146,7 +147,8 @@ def _object(sight: Sight, seen: Standing) -> Iterator[Finding]:
         return
     serving = [row for row in sight.look["agreeing"] if row["mode"]]
     if stored is None:
-        if seen.draining and seen.expects_none and item.get("policy_sha256"):
+        ours = {item.get("policy_sha256", ""), *item.get("ours", {}).get("policies", ())}
+        if seen.draining and seen.expects_none and "" not in ours:
             yield Finding(
                 "object-changed",
                 "alarm",
@@ -174,6 +176,10 @@ def _object(sight: Sight, seen: Standing) -> Iterator[Finding]:
                 "invalidate the cache in front, or look which origin the host reads",
             )
         yield from _announced(sight, seen, item)
+
+
+def _past(sight: Sight) -> Iterator[Finding]:
+    """Tell what is not known of earlier policies, and of who may still hand them out."""
     if sight.history.gap:
         yield Finding(
             "history-unknown",
@@ -191,7 +197,8 @@ def _object(sight: Sight, seen: Standing) -> Iterator[Finding]:
 
 def _announced(sight: Sight, seen: Standing, item: Any) -> Iterator[Finding]:
     stored, announced = sight.stored, item.get("policy_sha256")
-    if stored is None or announced is None or stored.sha256 == announced:
+    ours = {announced, *item.get("ours", {}).get("policies", ())}
+    if stored is None or announced is None or stored.sha256 in ours:
         return
     written = stamp(stored.last_modified)
     if seen.draining and seen.expects_none:
@@ -216,7 +223,8 @@ def _announced(sight: Sight, seen: Standing, item: Any) -> Iterator[Finding]:
 
 
 def _certificates(sight: Sight, seen: Standing, *, watch: bool) -> Iterator[Finding]:
-    until = seen.all_off_at if seen.draining and seen.expects_none else None
+    needed = seen.draining and seen.expects_none
+    until = seen.all_off_at if needed else None
     stored_on = sight.stored is not None and mode_of(read(sight.stored.body)) != "none"
     in_force = seen.record == "one" and (seen.on or stored_on)
     refused = [one for one in sight.fetched if one.outcome == "certificate"]
@@ -224,10 +232,10 @@ def _certificates(sight: Sight, seen: Standing, *, watch: bool) -> Iterator[Find
         told = [f"{one.address}: {one.detail}" for one in refused]
         yield Finding(
             "certificate-invalid",
-            "alarm" if in_force or until else "warning" if seen.record == "one" else "note",
+            "alarm" if in_force or needed else "warning" if seen.record == "one" else "note",
             f"No sender accepts the certificate of {sight.look['host']} at {_list(told)}: nothing is fetched"
             " from there, neither a new policy nor none (RFC 8461 section 3.3).",
-            "renew the certificate" if in_force or until or seen.record == "one" else "",
+            "renew the certificate" if in_force or needed or seen.record == "one" else "",
         )
     ends: dict[str, list[Fetched]] = {}
     for one in sight.fetched:
@@ -244,7 +252,7 @@ def _certificates(sight: Sight, seen: Standing, *, watch: bool) -> Iterator[Find
                 f" let go ({stamp(until)}): without it none is not fetched any more.",
                 f"renew the certificate before {end}",
             )
-        elif instant(end) < sight.now + _SOON and (in_force or seen.on or until):
+        elif instant(end) < sight.now + _SOON and (in_force or seen.on or needed):
             yield Finding(
                 "certificate-ends",
                 "warning",

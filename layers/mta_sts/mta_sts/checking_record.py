@@ -7,7 +7,7 @@ from mta_sts.domains import record_name
 from mta_sts.record import Record, RecordSyntaxError, is_sts
 from mta_sts.record_check import Answer, readable
 from mta_sts.record_plan import content
-from mta_sts.sight import Finding, Sight
+from mta_sts.sight import Finding, Level, Sight
 from mta_sts.standing import Standing, id_of, said, sts_values
 
 _MOST_ROWS = 60
@@ -65,38 +65,40 @@ def record_findings(sight: Sight, seen: Standing) -> list[Finding]:
 
 
 def _expected(sight: Sight, seen: Standing) -> Iterator[Finding]:
-    """Tell where the record is not what a run of this stack has announced (invariant 7)."""
+    """Tell where the record is not this stack's own work (invariant 7).
+
+    A run that is at work, or has ended half way, may have left either id that the ledger names.
+    """
     item = sight.item or {}
-    current = str(item.get("current_id") or "")
     if not item.get("phase"):
         return
+    current = str(item.get("current_id") or "")
+    ours = {current, *item.get("ours", {}).get("ids", ())}
+    level: Level = "alarm" if seen.draining else "note"
     own = [one for one in sight.answers if one.kind == "authority" and _answers(one)]
-    if not current:
-        back = [one for one in own if sts_values(one) or one.outcome == "alias"]
-        if back:
-            yield Finding(
-                "record-back",
-                "alarm" if seen.draining else "warning",
-                f"The record was deleted by a run of this stack, and is there again at {_places(back)}:"
-                " somebody has made it anew.",
-                "find out who makes it (Terraform, say), then run delete-record again",
-            )
-        return
-    gone = [one for one in own if one.outcome != "alias" and not sts_values(one)]
-    others = [one for one in own if one not in gone and _id(one) != current]
-    if gone:
+    gone = [one for one in own if _gone(one)]
+    others = [one for one in own if not _gone(one) and (_id(one) or said(one)) not in ours]
+    if gone and "" not in ours:
         yield Finding(
             "record-gone",
-            "alarm" if seen.draining else "warning",
+            level,
             f"The record is gone at {_names(gone)}, although no run of this stack has deleted it: senders"
             " that hold an older policy do not learn of the present one any more.",
-            _AGAIN if seen.draining else "run change-id for a record, if there is to be one",
+            _AGAIN if seen.draining else "",
         )
-    if others:
+    if others and not current:
+        yield Finding(
+            "record-back",
+            level if seen.draining else "warning",
+            f"The record was deleted by a run of this stack, and is there again: {_places(others)}. Somebody"
+            " has made it anew.",
+            "find out who makes it (Terraform, say), then run delete-record again",
+        )
+    elif others:
         yield Finding(
             "id-not-ours",
-            "alarm" if seen.draining else "note",
-            f"The id is not {current}, which this stack has announced, at {_places(others)}. Senders that"
+            level,
+            f"The id is not {current}, which this stack has announced, but {_places(others)}. Senders that"
             " know another id renew what they hold without a look at the policy.",
             _AGAIN if seen.draining else "",
         )
@@ -260,6 +262,10 @@ def _listed(sight: Sight) -> list[bytes] | None:
 
 def _answers(answer: Answer) -> bool:
     return answer.outcome in ("present", "absent", "alias")
+
+
+def _gone(answer: Answer) -> bool:
+    return answer.outcome in ("present", "absent") and not sts_values(answer)
 
 
 def _aliased(own: list[Answer]) -> bool:

@@ -1,5 +1,6 @@
 """Tells which domains of an account have an STS record, by a list of its zones."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from mta_sts.standing import id_of
 _PREFIX = "_mta-sts."
 _MOST_ROWS = 200
 _MOST_TOLD = 100
+_MOST_BYTES = 60_000
 _LONGEST = 200  # characters of a value
 _NEXT = (
     "Whether mail is at risk no list can show. Next: run check for each domain that matters, which asks its"
@@ -39,15 +41,14 @@ class Listed:
 def discovered(listed: Listed, execution_arn: str, now: datetime) -> dict[str, Any]:
     """Give the output of a check that looks for every domain: at most 100 kB of JSON."""
     rows = [_row(*one, listed) for one in listed.sets]
-    on = [row for row in rows if row["phase"] != "draining" and (row["id"] or row["leads_to"])]
+    on = [row for row in rows if row["phase"] != "draining" and (row["values"] or row["leads_to"])]
     draining = [row for row in rows if row["phase"] == "draining"]
     unseen = not listed.zones and bool(listed.left_out)
     state = "unknown" if unseen else "on" if on else "off"
     text = [
         _sentence(listed, on, draining),
         _NEXT,
-        *_listed("Domains", [_line(row) for row in rows[:_MOST_TOLD]]),
-        *([f"- and {len(rows) - _MOST_TOLD} more"] if len(rows) > _MOST_TOLD else []),
+        *_listed(_title(len(rows)), [_line(row) for row in rows[:_MOST_TOLD]]),
         *_listed("Not looked at", listed.left_out[:_MOST_TOLD]),
     ]
     return {
@@ -60,12 +61,26 @@ def discovered(listed: Listed, execution_arn: str, now: datetime) -> dict[str, A
         "alarms": [],
         "superseded": False,
         "findings": [],
-        "domains": rows[:_MOST_ROWS],
+        "domains": _fitting(rows[:_MOST_ROWS]),
         "domains_found": len(rows),
         "zones": listed.zones,
         "left_out": list(listed.left_out[:_MOST_TOLD]),
         "checked_at": stamp(now),
     }
+
+
+def _title(count: int) -> str:
+    return "Domains" if count <= _MOST_TOLD else f"Domains (the first {_MOST_TOLD} of {count})"
+
+
+def _fitting(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the rows that a workflow can carry beside the text."""
+    size = 0
+    for place, row in enumerate(rows):
+        size += len(json.dumps(row)) + 2
+        if size > _MOST_BYTES:
+            return rows[:place]
+    return rows
 
 
 def _sentence(
@@ -85,9 +100,7 @@ def _sentence(
             " looked at."
         )
     why = (
-        f"{len(draining)} drain, turned off by this stack"
-        if draining
-        else "none has a record that senders accept"
+        f"{len(draining)} drain, turned off by this stack" if draining else "none has an STS record"
     )
     return f"MTA-STS is off for every domain in {seen}{part}: {why}."
 

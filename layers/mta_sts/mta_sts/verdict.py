@@ -7,10 +7,9 @@ from typing import Literal
 from mta_sts.answers import answer
 from mta_sts.checking_mail import in_force
 from mta_sts.domains import policy_host
-from mta_sts.instants import stamp
 from mta_sts.policy import mode_of, read
 from mta_sts.sight import LEVELS, Finding, Sight
-from mta_sts.standing import Held, PolicyState, Standing
+from mta_sts.standing import Held, PolicyState, Standing, sts_values
 
 State = Literal["on", "half changed", "off", "unknown"]
 
@@ -53,18 +52,19 @@ def drained(sight: Sight, held: Held | None, told: Verdict) -> Verdict:
     """Say that a drain is over, or why it is not yet, to whoever waits for its end."""
     if held is None or told.state != "off" or held.basis != "as announced":
         return told
-    bounds, item = held.bounds, sight.item or {}
-    every, known = bounds.every, bounds.every_known
-    promised = str(item.get("all_off_at") or "")
-    by_promise = promised and promised <= stamp(sight.now) and known and known <= sight.now
-    if every is None or not (every <= sight.now or by_promise):
-        late = f"; the end that was announced was {promised}" if promised else ""
-        return replace(told, sentence=f"{told.sentence} The drain is not over yet{late}.")
-    word = "" if every <= sight.now else ", by what the run that began it was told"
+    every, announced = held.bounds.every, str((sight.item or {}).get("all_off_at") or "")
+    if every is None or every > sight.now:
+        late = f" The end that was announced was {announced}" if announced else ""
+        vouch = (
+            "; if that rests on somebody's word, vouch for it again by longest_max_age."
+            if late
+            else ""
+        )
+        return replace(told, sentence=f"{told.sentence} The drain is not over yet.{late}{vouch}")
     return replace(
         told,
         sentence=f"MTA-STS is off for {sight.domain}: the drain is over, and no sender holds an older policy"
-        f" any more{word}.",
+        f" any more.",
         next="the MX records may change freely as far as MTA-STS is concerned."
         f" {_afterwards(sight)}",
         over=True,
@@ -204,8 +204,9 @@ def _differing(sight: Sight) -> str:
     if len({row["mode"] for row in rows}) > 1:
         return "; ".join(f"{row['address']} serves mode {row['mode']}" for row in rows[:5])
     own = [one for one in sight.answers if one.kind == "authority"]
-    with_one = [one for one in own if one.outcome == "present"]
-    without = [one for one in own if one.outcome == "absent"]
+    told = [one for one in own if one.outcome in ("present", "absent")]
+    with_one = [one for one in told if sts_values(one)]
+    without = [one for one in told if not sts_values(one)]
     if with_one and without:
         return f"{without[0].server} ({without[0].address}) has no record, others have one"
     return ""
