@@ -44,7 +44,9 @@ def item(lab: Lab, domain: str) -> dict[str, Any]:
 
 def due(lab: Lab, domain: str, kind: str) -> datetime:
     """Return when something is due."""
-    return instant(item(lab, domain)["due"][kind]["at"])
+    entries = item(lab, domain).get("due", {})
+    assert kind in entries, f"not due: {kind}"
+    return instant(entries[kind]["at"])
 
 
 def make_due(lab: Lab, domain: str, kind: str, at: datetime) -> None:

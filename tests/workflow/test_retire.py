@@ -51,6 +51,8 @@ def test_the_record_goes_when_everybody_has_let_go_and_the_margin_is_over(
     ]
     assert "the record is deleted" in only_line(output["text"], item(lab, domain)["due_at"])
     assert item(lab, domain)["phase"] == "draining"
+    watch = due(lab, domain, "watch") - instant(output["moments"]["confirmed_at"])
+    assert watch == timedelta(days=1), "somebody looks every day"
     drained(lab, domain)
     [run] = sweep(lab, domain)
     run.wait()
@@ -125,6 +127,7 @@ def test_delivered_before_its_time_it_is_put_off(lab: Lab, domain: str) -> None:
         ("record", "the record is gone already"),
         ("host", "gave no answer"),
     ],
+    ids=["policy", "id", "record", "host"],
 )
 def test_a_drain_that_was_disturbed_is_not_finished(
     lab: Lab, domain: str, what: str, told: str

@@ -27,8 +27,11 @@ def stopped(lab: Lab, execution: Run) -> datetime:
 
 def released(lab: Lab, domain: str, before: datetime) -> dict[str, Any]:
     """Wait until the rule has released the domain; return its item."""
-    until_true("the rule releases the domain", lambda: not item(lab, domain).get("holder"))
+    until_true(
+        "the rule releases the domain", lambda: not item(lab, domain).get("holder"), patience=20
+    )
     found = item(lab, domain)
+    assert "free_from" in found, "a function may still be at work"
     free = timedelta(seconds=LONGEST_FUNCTION_SECONDS)
     assert timedelta(0) <= instant(found["free_from"]) - (before + free) < timedelta(seconds=2)
     return found
