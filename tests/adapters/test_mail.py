@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
+import dns.flags
 import dns.message
 import dns.rcode
 import pytest
 
 from mta_sts.adapters import mail as mail_module
-from mta_sts.adapters.mail import ask_mx
+from mta_sts.adapters.mail import ask_mx, ask_tlsa
 from mta_sts.live_mx import LiveMx
 from mta_sts.settings import Endpoint, Network
 from tests.adapters.dns_servers import Gate, Script, Servers, Transport, failing, silent, zone
@@ -151,3 +152,63 @@ class TestSilence:
         mx = _ask({"127.45.11.1": zone(MX)}, "example.com 127.45.11.1 ::1")
         assert mx.known
         assert [(one.address, one.reason) for one in mx.not_asked] == [("::1", "no IPv6 route")]
+
+
+TLSA = "_25._tcp.mx.example.org. 60 TLSA 3 1 1 " + "ab" * 32 + "\n"
+
+
+def _validating(inner: Script) -> Script:
+    """A resolver that has proven what it answers, and says so to whoever can hear it."""
+
+    def script(query: dns.message.Message, transport: Transport) -> dns.message.Message:
+        reply = inner(query, transport)
+        assert isinstance(reply, dns.message.Message)
+        asked_for = query.flags & dns.flags.AD and query.ednsflags & dns.flags.DO
+        reply.flags |= dns.flags.AD if asked_for else 0
+        return reply
+
+    return script
+
+
+def _tlsa(*scripts: Script) -> list[tuple[int, bool, str]]:
+    """What is told of mx.example.org by resolvers that follow the scripts."""
+    places = {f"127.45.20.{n}": script for n, script in enumerate(scripts, 1)}
+    with Servers(places) as servers:
+        network = Network(tuple(Endpoint(place, servers.port) for place in places))
+        found = ask_tlsa(["mx.example.org"], network, timeout=1)
+        port = servers.port
+    return [(one.records, one.secure, one.problem.replace(str(port), "PORT")) for one in found]
+
+
+class TestTlsa:
+    def test_proven_by_dnssec(self) -> None:
+        assert _tlsa(_validating(zone(TLSA))) == [(1, True, "")]
+
+    def test_not_proven(self) -> None:
+        assert _tlsa(zone(TLSA)) == [(1, False, "")]
+
+    def test_none_even_if_that_is_proven(self) -> None:
+        assert _tlsa(_validating(zone("org. 60 SOA . . 1 1 1 1 60"))) == [(0, False, "")]
+
+    def test_one_resolver_that_validates_is_enough_and_a_dead_one_no_harm(self) -> None:
+        assert _tlsa(silent, zone(TLSA), _validating(zone(TLSA))) == [(1, True, "")]
+
+    @pytest.mark.parametrize(
+        ("script", "problem"),
+        [
+            (silent, "127.45.20.1:PORT: timed out after 1 s"),
+            (failing(dns.rcode.SERVFAIL), "127.45.20.1:PORT: answered SERVFAIL"),
+        ],
+    )
+    def test_silence_is_not_none(self, script: Script, problem: str) -> None:
+        assert _tlsa(script) == [(0, False, problem)]
+
+    def test_a_name_that_is_too_long_to_ask_for(self) -> None:
+        with Servers({"127.45.21.1": silent}) as servers:
+            network = Network((Endpoint("127.45.21.1", servers.port),))
+            (found,) = ask_tlsa([".".join(["x" * 60] * 4) + ".example"], network, timeout=1)
+        assert found.problem
+
+    def test_without_hosts_or_resolvers(self) -> None:
+        assert ask_tlsa([], Network(())) == ()
+        assert ask_tlsa(["a.example"], Network(()))[0].problem == "no resolver can be asked"
