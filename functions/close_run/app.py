@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     execution = detail["executionArn"]
     domain = ending.named({"request": request}, None)
     item = wiring.ledger().domain(domain)
-    mine = item.get("holder") == execution
+    mine = item.get("holder") == execution and "holder_run" in item
     if not mine and detail["status"] == "FAILED":
         return {"closed": ""}  # it has recorded and announced its failure itself
     ended = datetime.fromtimestamp(detail["stopDate"] / 1000, UTC)

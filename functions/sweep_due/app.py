@@ -15,20 +15,33 @@ logger = Logger()
 _SPARE_MILLISECONDS = 15_000  # for the last start; what is left over is there the next time
 
 
+class SweepError(Exception):
+    """Something due could not be started; the next sweep tries again."""
+
+
 def handler(_event: object, context: Any) -> dict[str, Any]:
-    """→ ``{"started": [names], "left": n}``. Called twice, late or not at all it changes nothing."""
-    now, started, left = datetime.now(UTC), [], 0
+    """→ ``{"started": [names], "left": n}``. Called twice, late or not at all it changes nothing.
+
+    A domain that cannot be dealt with holds up no other; in the end it fails the sweep, which is seen.
+    """
+    now, started, failed, left = datetime.now(UTC), [], [], 0
     ledger, agenda = wiring.ledger(), wiring.agenda()
     for domain in agenda.domains(until=now):
         if _time_is_up(context):
             left += 1
             continue
-        item = agenda.item(domain)
-        holder = item.get("holder", "")
-        if holder and not ledger.ended_long_ago(holder, now):
-            continue  # it ends, or the rule ends it; what is due is still there then
-        started += [one.name for one in deliveries(item, now) if _deliver(one, now)]
+        try:
+            item = agenda.item(domain)
+            holder = item.get("holder", "")
+            if holder and not ledger.ended_long_ago(holder, now):
+                continue  # it ends, or the rule ends it; what is due is still there then
+            started += [one.name for one in deliveries(item, now) if _deliver(one, now)]
+        except Exception:
+            logger.exception("could not start what is due", domain=domain)
+            failed.append(domain)
     logger.info("swept", started=started, left=left)
+    if failed:
+        raise SweepError(f"What is due could not be started for {', '.join(failed)}.")
     return {"started": started, "left": left}
 
 

@@ -65,7 +65,8 @@ def _check(plan: Plan, network: Network, *, before: bool) -> dict[str, Any]:
         earlier=known,
         # Where there is no object, never or no longer, the host rightly serves none.
         accept_missing=before and not plan.policy.etag,
-        media_types={plan.policy.before_media_type} if before else (),
+        # One that senders reject is proven all the same, where it is to stay or to come back as it was.
+        media_types={plan.policy.before_media_type if before else plan.policy.content_type},
         host=plan.policy_host,
         now=datetime.now(UTC),
         region=network.region,

@@ -13,6 +13,7 @@ from mta_sts.instants import stamp
 from mta_sts.moving import mx
 from mta_sts.plan import Plan
 from mta_sts.policy import read
+from mta_sts.retiring import deadline
 from mta_sts.spans import days
 
 _THIRTY_DAYS = timedelta(days=30)
@@ -252,10 +253,12 @@ def _host(plan: Plan, bounds: Bounds) -> str:
         )
     if every is None:
         return f"look whether {host} serves a policy, because {bounds.renewal.reason}"
-    if every <= bounds.now:
+    if every <= bounds.now and plan.method != "retire":
         more = "" if plan.deletes else ", but its record still does"
         return f"nobody needs {host} for MTA-STS any more{more}"
     until = bounds.until(every, bounds.every_known)
+    if plan.method == "retire":
+        until = f"until the record goes by itself ({stamp(deadline(every, plan))})"
     if not plan.publishes:
         return (
             f"let {host} serve no policy but mode none {until}: mend neither it nor its certificate before"

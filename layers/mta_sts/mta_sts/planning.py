@@ -68,7 +68,7 @@ def build(
     policy, record, restored = _changes(request, found, other_cache_seconds, now, warnings)
     _refuse_to_remove(request, found)
     history = found.history
-    if history.gap:
+    if history.gap and policy.after_mode in {"", Mode.NONE.value}:
         warnings.append(
             f"Earlier policies are not all known ({history.gap}): an unknown one is taken to live"
             + (

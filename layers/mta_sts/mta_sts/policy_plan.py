@@ -39,6 +39,7 @@ def plan_policy(
         return replace(kept, remove=request.remove_policy)
     if request.method == "change-id" and found.stored:
         warn_about_problems(read(found.stored.body), "The present policy", "It stays.", warnings)
+        warn_about_media_type(found.stored.content_type, "That stays.", warnings)
         return proven(kept, found.stored.body, found.stored.content_type, write=False)
     return _plan_none(request, found, kept, warnings)
 
@@ -120,11 +121,7 @@ def _warn_about_policy(
 ) -> None:
     fate = "It is saved byte for byte and turned off all the same."
     warn_about_problems(reading, "The present policy", fate, warnings)
-    if not is_text_plain(stored.content_type):
-        warnings.append(
-            f"The present policy is stored as {stored.content_type or 'no media type'}, which most senders"
-            " reject (RFC 8461 section 3.2); the new one is text/plain."
-        )
+    warn_about_media_type(stored.content_type, "The new one is text/plain.", warnings)
     if request.keep_mx and reading.mx:
         warnings.append(
             "keep_mx: the mx lines stay, because some senders reject a none policy without them and would"
@@ -134,6 +131,15 @@ def _warn_about_policy(
         warnings.append(
             "Some senders (chasquid, Stalwart) reject a none policy without mx lines; keep_mx: true keeps"
             " them."
+        )
+
+
+def warn_about_media_type(content_type: str, fate: str, warnings: list[str]) -> None:
+    """Tell of a media type that senders reject, and what becomes of it."""
+    if not is_text_plain(content_type):
+        warnings.append(
+            f"The policy is stored as {content_type or 'no media type'}, which most senders reject (RFC 8461"
+            f" section 3.2). {fate}"
         )
 
 

@@ -19,7 +19,12 @@ from mta_sts.live_mx import LiveMx, match
 from mta_sts.observed import Findings
 from mta_sts.plan import PolicyChange, RecordChange
 from mta_sts.policy import Mode, read, served_mode
-from mta_sts.policy_plan import proven, untouched, warn_about_problems
+from mta_sts.policy_plan import (
+    proven,
+    untouched,
+    warn_about_media_type,
+    warn_about_problems,
+)
 from mta_sts.record_set import RecordSet
 from mta_sts.request import Request
 
@@ -46,6 +51,7 @@ def plan_restored(
                 " should take it for no policy (RFC 8461 section 3.2)."
             )
     warn_about_problems(read(body), "The saved policy", "It is put back as it was.", warnings)
+    warn_about_media_type(saved["media_type"], "It is put back so.", warnings)
     where = f"s3://{saved['bucket']}/{saved['key']}"
     if where != str(found.location):
         warnings.append(f"The policy was saved from {where}, and is put back to {found.location}.")
