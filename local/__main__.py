@@ -63,11 +63,16 @@ def run(file: Path, timeout: float) -> int:
     with contextlib.ExitStack() as stack:
         with screen.working(STARTING):
             lab = stack.enter_context(Lab())
-        if domain := _domain_of(event):
-            policies = [] if _creates_policy(event) else [well_formed(domain)]
+        domain = DOMAIN if _asks(event, "discover", wanted=True) else _domain_of(event)
+        if domain:
+            creates = _asks(event, "create_policy", wanted=True)
+            policies = [] if creates else [well_formed(domain)]
             held = "without a policy" if not policies else "until everybody holds its policy"
             with screen.working(f"Setting {domain} up, {held}"):
                 lab.add_domain(domain, policies=policies, record=[RECORD])
+        if domain and _asks(event, "method", "restore"):
+            with screen.working("Turning it off first, so that there is something to put back"):
+                lab.run({"domain": domain, "method": "none-policy"}, timeout)
         execution = lab.start(event)
         watch(screen, execution, comments_of(lab), timeout)
         return _tell(screen, execution)
@@ -104,9 +109,9 @@ def _read(file: Path) -> object:
         raise EventFileError(f"is not JSON: {where}: {error.msg}") from error
 
 
-def _creates_policy(event: object) -> bool:
-    """Tell whether an event is for a domain without a policy object."""
-    return isinstance(event, dict) and event.get("create_policy") is True
+def _asks(event: object, field: str, wanted: object) -> bool:
+    """Tell whether an event has this value in a field."""
+    return isinstance(event, dict) and event.get(field) == wanted
 
 
 def _domain_of(event: object) -> str | None:
