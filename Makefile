@@ -38,11 +38,11 @@ OFFLINE := env -u AWS_PROFILE HOME=$(CURDIR)/.build/home SAM_CLI_TELEMETRY=0 \
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help env demo up run test bench check ruff mypy imports template definitions graph mutants \
-	deploy remove requirements clean
+.PHONY: help env demo up run test test-senders bench check ruff mypy imports template definitions \
+	graph mutants deploy remove requirements clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 env: ## Make or renew the environments under .build
 	@$(PYTHON) local/environments.py
@@ -59,6 +59,10 @@ run: env ## Run one event in a lab of its own (EVENT=events/none-policy.json)
 
 test: env ## Run every test that needs no root (JOBS=3, ARGS=… for pytest)
 	@$(DEV)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
+
+test-senders: env ## Let a real sender look at the lab, in a network of its own; needs root
+	@$(PYTHON) local/environments.py senders
+	@$(DEV)/python -m tests.senders -n $(JOBS) --dist loadfile $(ARGS)
 
 bench: env ## Measure what a run takes: time, memory, size, price (tables, and JSON on standard output)
 	@$(DEV)/python -m local bench
@@ -121,7 +125,7 @@ remove: env ## Remove the deployed stack; refused while anything is due, unless 
 	@$(DEV)/python -m local.remove samconfig.local.toml "$(FORCE)"
 
 requirements: env ## Compile the pinned requirement files anew
-	@for name in bootstrap emulator sam; do $(MAKE) compile-$$name || exit 1; done
+	@for name in bootstrap emulator sam senders; do $(MAKE) compile-$$name || exit 1; done
 	@$(MAKE) compile-layer OUT=layers/mta_sts/requirements.txt
 	@$(MAKE) compile-dev
 
