@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from mta_sts.drain import drain, end_served
+from mta_sts.drain import Drain, Exposure, drain, end_served
 from mta_sts.exposure import Moments, attested, stored_body, unbroken
-from mta_sts.instants import stamp
+from mta_sts.instants import instant, stamp
 from mta_sts.moving import BETTER, LATER, NOW, OVERLAP
 from mta_sts.plan import Plan
 from mta_sts.policy import MAX_AGE_LIMIT, Mode, read
@@ -34,30 +34,36 @@ class Adoption:
 
 def adoption(plan: Plan, moments: Moments, now: datetime) -> Adoption:
     """Compute it: a ``none`` policy counts for its max_age like any other that came before."""
-    others = [body for body in plan.bodies if body["sha256"] != plan.policy.after_sha256]
     published = moments.published_at or now
+    left = _held_of_before(plan, moments, now, known_since=now - _LONG_AGO)
+    reading = moments.record_gone_at
+    return Adoption(min(published, reading), reading, max(reading, left.all_off_at))
+
+
+def _held_of_before(plan: Plan, moments: Moments, now: datetime, *, known_since: datetime) -> Drain:
+    """Compute until when senders hold what was served before; it lacks what came before ``known_since``."""
+    others = [body for body in plan.bodies if body["sha256"] != plan.policy.after_sha256]
     before = end_served(
         [stored_body(body, plan, moments, set()) for body in others],
-        at=published,
+        at=moments.published_at or now,
         purged_at=moments.fresh_at,
     )
-    left = drain(
+    return drain(
         before,
         id_changes=[*unbroken(plan), *attested(plan)],
         record_gone_at=moments.record_gone_at,
         cache_seconds=plan.policy.other_cache_seconds,
         now=now,
-        history_known_since=now - _LONG_AGO,
+        history_known_since=known_since,
+        longest_unknown=MAX_AGE_LIMIT if plan.longest_max_age is None else plan.longest_max_age,
         none_counts=True,
     )
-    reading = moments.record_gone_at
-    return Adoption(min(published, reading), reading, max(reading, left.all_off_at))
 
 
 def answer(plan: Plan, moments: Moments, now: datetime) -> dict[str, Any]:
     """Answer the three questions, in the shape of :func:`mta_sts.answers.answer`."""
     adopted = adoption(plan, moments, now)
-    at_risk = _at_risk(plan)
+    risk = at_risk(plan)
     return {
         "off": {
             "sentence": _sentence(plan, adopted),
@@ -75,8 +81,8 @@ def answer(plan: Plan, moments: Moments, now: datetime) -> dict[str, Any]:
                 }
             ],
         },
-        "mx": _mx(plan, adopted),
-        "trouble": {"state": "on", "mail_at_risk": at_risk, "next": _next(plan, at_risk=at_risk)},
+        "mx": _mx(plan, adopted, _stopping(plan, moments, now)),
+        "trouble": {"state": "on", "mail_at_risk": risk, "next": _next(plan, risk=risk)},
     }
 
 
@@ -89,12 +95,22 @@ def dates(adopted: Adoption) -> dict[str, str]:
     }
 
 
+def reports_only(plan: Plan) -> bool:
+    """Tell whether the policy enforces nothing: who reads a malformed one at all reads its own word."""
+    return read(plan.policy.body).mode == Mode.TESTING.value
+
+
+def at_risk(plan: Plan) -> bool:
+    """Say whether no live MX satisfies what senders enforce; only a restore has compared them."""
+    return bool(plan.restored) and not reports_only(plan) and not plan.restored["matched"]
+
+
 def _verb(plan: Plan) -> str:
-    return "report by it" if plan.policy.after_mode == Mode.TESTING.value else "enforce it"
+    return "report by it" if reports_only(plan) else "enforce it"
 
 
 def _sentence(plan: Plan, adopted: Adoption) -> str:
-    testing = plan.policy.after_mode == Mode.TESTING.value
+    testing = reports_only(plan)
     state = "on again" if plan.method == "restore" else "still on"
     mode = ", in testing" if testing else ""
     what = (
@@ -112,29 +128,24 @@ def _sentence(plan: Plan, adopted: Adoption) -> str:
 def _reason(plan: Plan) -> str:
     age = read(plan.policy.body).max_age
     lives = f"max_age {days(age)}" if age is not None else "a max_age that cannot be read"
+    again = " again" if plan.method == "restore" else ""
     return (
-        f"the policy is in force again (mode {plan.policy.after_mode}, {lives}), so there is no date by which"
-        " MTA-STS is off"
+        f"the policy is in force{again} (mode {plan.policy.after_mode}, {lives}), so there is no date by"
+        " which MTA-STS is off"
     )
 
 
-def _at_risk(plan: Plan) -> bool:
-    """Say whether no live MX satisfies what senders enforce; only a restore has compared them."""
-    enforced = plan.policy.after_mode != Mode.TESTING.value
-    return enforced and bool(plan.restored) and not plan.restored["matched"]
-
-
-def _next(plan: Plan, *, at_risk: bool) -> str:
-    if at_risk:
+def _next(plan: Plan, *, risk: bool) -> str:
+    if risk:
         return (
             "put the MX records back to hosts that the policy names, or send none-policy again, before"
             " senders enforce it."
         )
     hosts = ", ".join(read(plan.policy.body).mx[:10]) or "no host"
-    testing = plan.policy.after_mode == Mode.TESTING.value
+    # A policy that was saved in testing comes back in testing.
     later = (
-        " When the TLSRPT reports show no failure, send restore without restore_mode." * testing
-        if plan.method == "restore"
+        " When the TLSRPT reports show no failure, send restore without restore_mode."
+        if plan.restore_mode
         else ""
     )
     return (
@@ -143,44 +154,61 @@ def _next(plan: Plan, *, at_risk: bool) -> str:
     )
 
 
-def _mx(plan: Plan, adopted: Adoption) -> dict[str, Any]:
-    """Say whether the MX records may change while this policy is served."""
-    named = ", ".join(read(plan.policy.body).mx[:10]) or "no host"
-    alive = [
-        body
-        for body in plan.bodies
-        if body["sha256"] != plan.policy.after_sha256 and body["mode"] not in {"none", "testing"}
+def _stopping(plan: Plan, moments: Moments, now: datetime) -> list[Exposure]:
+    """List what was served before, may still be held, and stops mail to some host of new_mx.
+
+    What nobody knows of counts here, as in :mod:`mta_sts.moving`. The longest first.
+    """
+    firsts = [body["since"] for body in plan.bodies] or [stamp(now)]
+    known_since = instant(plan.history_known_since or min(firsts))
+    held = _held_of_before(plan, moments, now, known_since=known_since).exposures
+    naming = {body["version"] for body in plan.bodies if plan.new_mx and not body["refuses"]}
+    return [
+        one
+        for one in held
+        if one.ends > now and one.mode not in {"none", "testing"} and one.label not in naming
     ]
-    fits = bool(plan.new_mx) and not refused(read(plan.policy.body).mx, plan.new_mx)
-    older = [body["version"] for body in alive if body["refuses"]]
-    if plan.policy.after_mode == Mode.TESTING.value and not alive:
-        fits, reason = True, "a policy in testing stops no mail"
-    elif fits and not older:
-        reason = f"every policy that may be held names {' and '.join(plan.new_mx)}"
-    elif fits:
-        fits, reason = (
-            False,
-            f"version {older[0]}, which may still be held, does not name all of them",
-        )
-    else:
+
+
+def _mx(plan: Plan, adopted: Adoption, stopping: list[Exposure]) -> dict[str, Any]:
+    """Say whether the MX records may change while this policy is served."""
+    patterns, testing = read(plan.policy.body).mx, reports_only(plan)
+    named, hosts = ", ".join(patterns[:10]) or "no host", " and ".join(plan.new_mx)
+    begins, first = None, "not while this policy is in force"
+    later = "there is no such date while the policy is in force"
+    if not (testing or (plan.new_mx and not refused(patterns, plan.new_mx))):
         reason = (
             f"the policy in force names {named}: first add the new hosts to it and change the id, or turn it"
             " off by none-policy"
         )
+    elif stopping:
+        longest = stopping[0]
+        unknown = ", and nobody knows whom it names" * (longest.mode == "unknown")
+        unnamed = f", and does not name {hosts}" if hosts else ""
+        reason = f"what was served {longest.served} may still be held{unknown or unnamed}"
+        first, begins = LATER, stamp(max(longest.ends, adopted.reading))
+        later = f"{reason}, until then"
+    else:
+        first, begins = NOW, stamp(adopted.reading)
+        reason = (
+            f"every policy that may be held names {hosts}"
+            if hosts and not refused(patterns, plan.new_mx)
+            else "a policy in testing stops no mail"
+        )
     choices = [
-        _choice(NOW, reason, begins=stamp(adopted.reading) if fits else None),
+        _choice(NOW, reason, begins=begins if first == NOW else None),
         _choice(
             OVERLAP,
             f"as long as one of {named} stays among the two that are tried first",
             begins=None,
         ),
-        _choice(LATER, "there is no such date while the policy is in force", begins=None),
+        _choice(LATER, later, begins=begins if first == LATER else None),
         _choice(BETTER, "first add the new MX hosts to the policy and change the id", begins=None),
     ]
     return {
-        "answer": NOW if fits else "not while this policy is in force",
-        "from": stamp(adopted.reading) if fits else None,
-        "without_overlap_from": stamp(adopted.reading) if fits else None,
+        "answer": first,
+        "from": begins,
+        "without_overlap_from": begins,
         "reason": reason,
         "confidence": "computed",
         "overlap": choices[1]["reason"],
