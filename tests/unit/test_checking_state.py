@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mta_sts.errors import InvalidRequestError
 from mta_sts.instants import stamp
 from mta_sts.observed import History
 from mta_sts.sight import Sight
@@ -306,6 +307,14 @@ class TestAttested:
     def test_the_word_that_the_run_was_given(self) -> None:
         kept = item(attested={"longest_max_age": 604_800, "ids_changed_since": None})
         assert outcome(self.unknown(item=kept))["all_off_at"] == stamp(ALL_OFF)
+
+    def test_a_word_that_is_not_so_is_refused(self) -> None:
+        with pytest.raises(InvalidRequestError, match="longest_max_age says 60, but the policy v1"):
+            outcome(sight(), request(longest_max_age=60))
+
+    def test_but_not_to_the_watch_which_has_to_tell_what_is_wrong(self) -> None:
+        asked = replace(watch(), longest_max_age=60)
+        assert outcome(draining(served(ENFORCE)), asked)["alarms"] == ["none-not-served"]
 
 
 class TestDrained:

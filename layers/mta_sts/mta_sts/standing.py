@@ -14,6 +14,7 @@ from mta_sts.exposure import Moments
 from mta_sts.instants import instant, stamp
 from mta_sts.observed import Findings, HostedZone
 from mta_sts.plan import Plan, RecordChange, Waits
+from mta_sts.planning import _check_attestations
 from mta_sts.policy import Mode
 from mta_sts.policy_plan import bodies, common_mx, untouched
 from mta_sts.record import Record, RecordSyntaxError, is_sts
@@ -159,10 +160,16 @@ class Held:
 
 
 def held(request: Request, sight: Sight, seen: Standing) -> Held | None:
-    """Compute who may still hold what; None where nothing says that there ever was a policy."""
+    """Compute who may still hold what; None where nothing says that there ever was a policy.
+
+    Raises InvalidRequestError where what the caller of a check by hand vouches for is seen not to be so. The
+    watch must not fail for that: somebody may have put a longer-lived policy there, of which it has to tell.
+    """
     if never(sight, seen):
         return None
     plan = _plan(request, sight, seen)
+    if request.due is None and (request.longest_max_age is not None or request.ids_changed_since):
+        _check_attestations(plan, sight.now)
     moments = _announced(sight, seen)
     basis: Basis = "as announced"
     if moments is None:
