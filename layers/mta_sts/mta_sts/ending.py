@@ -160,7 +160,8 @@ def checked(
     check, execution = event["check"], event["execution"]
     request = Request.parse(event["request"])
     due = request.due
-    notify = due is not None and (due.kind == DRAINED or bool(check["alarms"]))
+    wanted = due is not None and not check.get("superseded")
+    notify = wanted and due is not None and (due.kind == DRAINED or bool(check["alarms"]))
     if not request.discover and not request.dry_run:
         ledger.record(
             request.domain,
