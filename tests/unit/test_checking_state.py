@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from mta_sts.errors import InvalidRequestError
 from mta_sts.instants import stamp
 from mta_sts.observed import History
-from mta_sts.sight import Sight
+from mta_sts.sight import LEVELS, Sight
 from tests.unit.plans import ENFORCE, NONE, NOT_FOUND, NOW, SILENT, policy
 from tests.unit.sights import (
     ALL_OFF,
@@ -22,7 +21,6 @@ from tests.unit.sights import (
     draining,
     hosts,
     item,
-    none_object,
     outcome,
     request,
     resolved,
@@ -30,7 +28,6 @@ from tests.unit.sights import (
     served,
     sight,
     versions,
-    watch,
 )
 
 SILENT_SERVER = said(outcome="unreachable", detail="timed out")
@@ -173,6 +170,8 @@ def test_every_output_is_plain_bounded_and_answers_all_three_questions(name: str
     assert told["domain"] == DOMAIN
     assert told["method"] == "check"
     assert told["checked_at"] == stamp(NOW)
+    levels = [LEVELS.index(one["level"]) for one in told["findings"]]
+    assert levels == sorted(levels)
     assert set(told["answers"]) == {"off", "mx", "trouble"}
     assert [one["answer"] for one in told["answers"]["mx"]["choices"]] == [
         "now",
@@ -226,6 +225,7 @@ class TestNext:
             )
         )
         assert "record-differs" in codes(told, "warning")
+        assert [one["level"] for one in told["findings"]] == ["alarm", "warning"]
         assert told["answers"]["trouble"]["next"].startswith("put the MX records back")
 
     def test_a_run_that_is_at_work_is_waited_for(self) -> None:
@@ -240,138 +240,21 @@ class TestNext:
         assert outcome(NEVER)["answers"]["trouble"]["next"] == "nothing has to be done."
 
 
-class TestMoving:
-    def test_an_enforced_policy_that_names_every_new_host(self) -> None:
-        told = outcome(sight(), request(new_mx=["mail.solarmora.com"]))["answers"]["mx"]
-        assert (told["answer"], told["from"]) == ("now", stamp(NOW))
-
-    def test_an_enforced_policy_that_does_not(self) -> None:
-        told = outcome(sight(), request(new_mx=["mx.new.example"]))["answers"]["mx"]
-        assert told["answer"] == "now with overlap"
-        assert told["without_overlap_from"] is None
-        now, _, later, better = told["choices"]
-        assert "mx.new.example is not named by version v1" in now["reason"]
-        assert not later["holds"]
-        assert better["holds"]
-
-    def test_an_older_version_counts_as_long_as_its_id_stands(self) -> None:
-        """It was replaced a year ago, but nothing is on record that ended its id."""
-        older = versions(policy("enforce", "mx.old.example"), ENFORCE)
-        told = outcome(sight(history=older), request(new_mx=["mail.solarmora.com"]))
-        (now, *_) = told["answers"]["mx"]["choices"]
-        assert not now["holds"]
-        assert "mail.solarmora.com is not named by version v1" in now["reason"]
-        assert "version v1 (mode enforce" in told["text"]
-
-    def test_in_mid_drain_as_the_run_has_said(self) -> None:
-        told = outcome(draining(), request(new_mx=["mx.new.example"]))
-        assert told["all_off_at"] == stamp(ALL_OFF)
-        assert told["answers"]["mx"]["without_overlap_from"] == stamp(ALL_OFF)
-        assert not told["answers"]["mx"]["choices"][3]["holds"]
-        assert told["if_turned_off_now"] is None
-
-    def test_what_none_policy_would_come_to(self) -> None:
-        told = outcome(sight())
-        assert told["all_off_at"] is None
-        week_and_ttl = NOW + timedelta(days=7, seconds=3600)
-        assert told["if_turned_off_now"]["all_off_at"] == stamp(week_and_ttl)
-        assert told["if_turned_off_now"]["conforming_off_at"] == stamp(NOW + timedelta(hours=1))
-
-    def test_a_domain_of_which_nothing_is_known_may_move(self) -> None:
-        told = outcome(NEVER)["answers"]["mx"]
-        assert (told["answer"], told["confidence"]) == ("now", "unknown")
-
-
-class TestAttested:
-    YOUNG = versions(ENFORCE, last=NOW - timedelta(days=30))
-
-    def unknown(self, **more: Any) -> Sight:
-        """A drain of a domain whose versions reach back a month only."""
-        history = replace(
-            versions(ENFORCE, NONE, last=none_object().last_modified),
-            known_since=NOW - timedelta(days=30),
-        )
-        return draining(history=history, **more)
-
-    def test_a_year_stands_for_what_nobody_knows(self) -> None:
-        told = outcome(self.unknown())
-        assert told["all_off_at"] > stamp(NOW + timedelta(days=300))
-        assert told["known_off_at"] == stamp(ALL_OFF)
-        assert told["answers"]["mx"]["confidence"] == "unknown"
-
-    def test_the_callers_word(self) -> None:
-        told = outcome(self.unknown(), request(longest_max_age=604_800))
-        assert told["all_off_at"] == stamp(ALL_OFF)
-        assert told["answers"]["mx"]["confidence"] == "attested"
-
-    def test_the_word_that_the_run_was_given(self) -> None:
-        kept = item(attested={"longest_max_age": 604_800, "ids_changed_since": None})
-        assert outcome(self.unknown(item=kept))["all_off_at"] == stamp(ALL_OFF)
-
-    def test_a_word_that_is_not_so_is_refused(self) -> None:
-        with pytest.raises(InvalidRequestError, match="longest_max_age says 60, but the policy v1"):
-            outcome(sight(), request(longest_max_age=60))
-
-    def test_but_not_to_the_watch_which_has_to_tell_what_is_wrong(self) -> None:
-        asked = replace(watch(), longest_max_age=60)
-        assert outcome(draining(served(ENFORCE)), asked)["alarms"] == ["none-not-served"]
-
-
-class TestDrained:
-    LATER = ALL_OFF + timedelta(seconds=1)
-
-    def told(self, seen: Sight) -> dict[str, Any]:
-        return outcome(replace(seen, now=self.LATER), watch("drained", at=stamp(ALL_OFF)))
-
-    def test_it_is_over(self) -> None:
-        told = self.told(draining())
-        first, second, *_ = told["text"].split("\n")
-        assert first == (
-            "MTA-STS is off for solarmora.com: the drain is over, and no sender holds an older policy any"
-            " more."
-        )
-        assert second.startswith("Mail is not at risk. Next: the MX records may change freely")
-        assert "restore turns MTA-STS on again" in second
-        assert told["subject"] == "MTA-STS is off for solarmora.com, the drain is over"
-        assert told["answers"]["mx"]["answer"] == "now"
-        assert told["alarms"] == []
-        assert told["superseded"] is False
-
-    def test_after_a_deletion_nothing_is_left_to_be_done(self) -> None:
-        assert (
-            "Nobody needs mta-sts.solarmora.com for MTA-STS any more."
-            in (self.told(deleted())["text"].split("\n")[1])
-        )
-
-    def test_it_is_not_over_by_what_is_known_now(self) -> None:
-        young = replace(
-            versions(ENFORCE, NONE, last=none_object().last_modified), known_since=GONE_AT
-        )
-        told = self.told(draining(history=young))
-        assert "The drain is not over yet." in told["text"].split("\n")[0]
-        assert "over" not in told["subject"]
-
-    def test_one_that_was_disturbed_is_told_as_that(self) -> None:
-        told = self.told(draining(served(ENFORCE)))
-        assert told["state"] != "off"
-        assert "over" not in told["subject"]
-
-    def test_one_that_a_restore_has_cancelled_is_superseded(self) -> None:
-        told = outcome(
-            sight(item=item(phase="on", due={}, generation=4)),
-            watch("drained", at=stamp(ALL_OFF)),
-        )
-        assert (told["state"], told["superseded"]) == ("on", True)
-
-
-def test_after_a_retirement_nothing_is_left() -> None:
-    gone = deleted().item
-    assert gone
-    told = outcome(
-        sight(None, (), item={**gone, "phase": "retired", "due": {}, "all_off_at": stamp(GONE_AT)})
-    )
+@pytest.mark.parametrize(
+    "trace",
+    [
+        {"history": versions(ENFORCE)},
+        {"history": History(gap="the bucket keeps no versions")},
+        {"item": {"phase": "on"}},
+        {"item": None, "problems": {"ledger": "AccessDenied"}},
+        {"problems": {"object": "AccessDenied"}},
+    ],
+    ids=["a version", "no versions kept", "a run", "an unread ledger", "an unread object"],
+)
+def test_never_is_said_only_where_nothing_speaks_against_it(trace: dict[str, Any]) -> None:
+    told = outcome(sight(None, (), **trace))
     assert told["state"] == "off"
-    assert codes(told, "alarm", "warning") == set()
+    assert "it has neither record nor policy" not in told["text"]
 
 
 def test_a_cname_at_the_name_servers_leaves_it_to_the_resolvers() -> None:

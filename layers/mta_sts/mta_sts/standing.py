@@ -211,7 +211,6 @@ def _announced(sight: Sight, seen: Standing) -> Moments | None:
         published_at=instant(published) if published else None,
         fresh_at=instant(fresh) if fresh else None,
         written=True,
-        looks=() if published else (sight.look,),
     )
 
 

@@ -87,7 +87,7 @@ def _state(
     domain = sight.domain
     alarms = [one for one in findings if one.level == "alarm"]
     disturbed = [one for one in alarms if one.code in _DISTURBED]
-    if disturbed and seen.draining:
+    if disturbed:
         return "half changed", f"half changed for {domain}: {_inner(disturbed[0].text)}"
     if held and held.basis == "as announced":
         sentence = str(answer(held.plan, held.bounds)["off"]["sentence"])
