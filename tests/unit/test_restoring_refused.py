@@ -1,7 +1,6 @@
 """When `restore` refuses: what stands there is not ours, or senders would deliver to nobody."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -110,21 +109,14 @@ class Shelf:
         return b""
 
 
-@pytest.fixture
-def ours(monkeypatch: pytest.MonkeyPatch) -> Callable[[Plan], dict[str, Any]]:
+def ours_of(monkeypatch: pytest.MonkeyPatch, made: Plan, **asked: Any) -> dict[str, Any]:
     """What a run writes down as its own when it takes the domain."""
-
-    def claimed(made: Plan) -> dict[str, Any]:
-        book = Book()
-        monkeypatch.setattr(wiring, "ledger", lambda: book)
-        monkeypatch.setattr(wiring, "policy_store", Shelf)
-        request = {"domain": made.domain, "method": made.method}
-        handled(
-            "claim_domain", {"plan": made.to_dict(), "request": request, "execution": EXECUTION}
-        )
-        return dict(book.claims[0].ours)
-
-    return claimed
+    book = Book()
+    monkeypatch.setattr(wiring, "ledger", lambda: book)
+    monkeypatch.setattr(wiring, "policy_store", Shelf)
+    request = {"domain": made.domain, "method": made.method, **asked}
+    handled("claim_domain", {"plan": made.to_dict(), "request": request, "execution": EXECUTION})
+    return dict(book.claims[0].ours)
 
 
 def left_by(made: Plan, *, wrote_policy: bool, wrote_record: bool) -> dict[str, Any]:
@@ -160,14 +152,15 @@ def left_by(made: Plan, *, wrote_policy: bool, wrote_record: bool) -> dict[str, 
 @pytest.mark.parametrize("wrote_record", [False, True])
 @pytest.mark.parametrize("wrote_policy", [False, True])
 def test_whatever_a_run_of_ours_left_half_way_is_ours(
-    ours: Callable[[Plan], dict[str, Any]], made: Plan, *, wrote_policy: bool, wrote_record: bool
+    monkeypatch: pytest.MonkeyPatch, made: Plan, *, wrote_policy: bool, wrote_record: bool
 ) -> None:
     left = left_by(made, wrote_policy=wrote_policy, wrote_record=wrote_record)
-    back = restored(off(**left, remembered=remembered(ours=ours(made))))
+    item = remembered(ours=ours_of(monkeypatch, made))
+    back = restored(off(**left, remembered=item))
     assert back.policy.body == ENFORCE
     assert back.record.new_id not in {made.record.old_id, made.record.new_id}
     foreign = left | {"policy": stored(FOREIGN), "now_there": FOREIGN}
-    refused(ConcurrentChangeError, off(**foreign, remembered=remembered(ours=ours(made))))
+    refused(ConcurrentChangeError, off(**foreign, remembered=item))
 
 
 # --- mail that would be lost

@@ -46,9 +46,13 @@ def after(
         return {}
     due: dict[str, Any] = {}
     draining = all_off_at is not None and all_off_at > now
-    if plan.method == "retire" or (plan.method == "change-id" and RETIREMENT in pending):
-        asked = _retirement(request) if plan.method == "retire" else pending[RETIREMENT]["request"]
-        due[RETIREMENT] = {"at": stamp(deadline(all_off_at or now, plan)), "request": asked}
+    begin = deadline(all_off_at or now, plan)
+    if plan.method == "retire":
+        due[RETIREMENT] = {"at": stamp(begin), "request": _retirement(request)}
+    elif plan.method == "change-id" and RETIREMENT in pending:
+        # What the first run knew of may have grown out of the history since: never earlier than it said.
+        begin = max(begin, instant(pending[RETIREMENT]["at"]))
+        due[RETIREMENT] = {"at": stamp(begin), "request": pending[RETIREMENT]["request"]}
     elif draining and all_off_at:
         due[DRAINED] = {"at": stamp(all_off_at), "request": _plain(request, "check")}
     if plan.restore_at:
@@ -83,7 +87,8 @@ def told(plan: Plan, entries: Entries) -> dict[str, list[str]]:
         DRAINED: "a notice tells that every sender has let go",
         WATCH: "a look at policy, id and certificate, every day; what is wrong is told",
     }
-    remove = " and the policy object removed" if plan.remove_policy else ""
+    removes = RETIREMENT in entries and entries[RETIREMENT]["request"].get("remove_policy")
+    remove = " and the policy object removed" if removes else ""
     coming = [
         f"{entry['at']}: {lines[kind].format(remove=remove)}."
         for kind, entry in sorted(entries.items(), key=lambda pair: str(pair[1]["at"]))

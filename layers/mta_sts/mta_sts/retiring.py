@@ -68,7 +68,8 @@ def refuse_disturbed(plan: Plan, found: Findings) -> None:
     wrong += [
         f"{row['address']} of {plan.policy_host} serves {row['found']}"
         for row in rows
-        if row["mode"] != Mode.NONE.value
+        # Of a none policy by other hands nobody knows what was served before it.
+        if row["mode"] != Mode.NONE.value or row["sha256"] not in plan.policy.known
     ]
     if wrong:
         raise DrainDisturbedError(
@@ -84,16 +85,25 @@ def refuse_early(plan: Plan, bounds: Bounds, now: datetime) -> None:
 
     The margin is for resolvers that serve expired answers (RFC 8767) and senders that look once a day.
     """
-    over = bounds.left.all_off_at if bounds.left.exposures else now
-    begin = deadline(over, plan) if bounds.left.exposures else instant(plan.planned_at)
+    margin, exposures = timedelta(seconds=plan.drain_margin_seconds), bounds.left.exposures
+    begins = [deadline(bounds.left.all_off_at, plan)] if exposures else []
     if plan.due is not None:
-        begin = max(begin, instant(plan.due["at"]))
+        begins.append(instant(plan.due["at"]))
+    begin = max(begins, default=now)
     if begin <= now:
         return
+    # A date that counts from the id of now moves on with every look.
+    renewed = [one for one in exposures if one.id_until >= bounds.record_gone_at]
+    advice = (
+        f" The id was not changed since a policy was served {renewed[0].served}, and who holds that renews"
+        " it: send change-id, which keeps this retirement, or it is never over."
+        if renewed
+        else ""
+    )
     raise DrainNotOverError(
-        f"Some sender may still hold a policy of {plan.domain} until {stamp(over)}, and the record stays for"
-        f" {plan.drain_margin_seconds} seconds more. Nothing was changed. It is tried again then."
-        f" {_NOT_BEFORE}{stamp(begin)}."
+        f"Some sender may still hold a policy of {plan.domain} until {stamp(begin - margin)}, and the record"
+        f" stays for {plan.drain_margin_seconds} seconds more. Nothing was changed.{advice} It is tried again"
+        f" then. {_NOT_BEFORE}{stamp(begin)}."
     )
 
 
