@@ -128,7 +128,9 @@ class TestSilence:
         )
 
     @pytest.mark.parametrize(
-        "script", [silent, failing(dns.rcode.REFUSED), zone(MX, aa=False)], ids=str
+        "script",
+        [silent, failing(dns.rcode.REFUSED), zone(MX, aa=False)],
+        ids=["silent", "refused", "no authority"],
     )
     def test_who_does_not_tell_leaves_it_unknown(self, script: Script) -> None:
         mx = _ask({"127.45.10.1": script})
