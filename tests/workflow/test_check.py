@@ -171,66 +171,67 @@ def test_the_file_was_changed_and_the_id_was_not(lab: Lab, domain: str) -> None:
     assert "file-changed-id-not" not in codes(look(lab, domain))
 
 
-class TestDrain:
-    def test_it_says_what_the_run_has_said(self, lab: Lab, domain: str) -> None:
-        said = drain(lab, domain)
-        before = item(lab, domain)
-        told = look(lab, domain, longest_max_age=604_800, new_mx=[NEW_MX])
-        dates = ("conforming_off_at", "all_off_at", "known_off_at", "needing_record_off_at")
-        assert {name: told[name] for name in dates} == {name: said[name] for name in dates}
-        assert told["state"] == "off"
-        assert told["answers"]["off"]["sentence"] == said["answers"]["off"]["sentence"]
-        assert told["answers"]["mx"]["answer"] == "now with overlap"
-        assert NEW_MX in told["answers"]["mx"]["choices"][0]["reason"]
-        assert codes(told, "alarm", "warning") == set()
-        assert {"due", "restorable"} <= codes(told, "note")
-        assert item(lab, domain) == before
+def test_in_mid_drain_it_says_what_the_run_has_said(lab: Lab, domain: str) -> None:
+    said = drain(lab, domain)
+    before = item(lab, domain)
+    told = look(lab, domain, longest_max_age=604_800, new_mx=[NEW_MX])
+    dates = ("conforming_off_at", "all_off_at", "known_off_at", "needing_record_off_at")
+    assert {name: told[name] for name in dates} == {name: said[name] for name in dates}
+    assert told["state"] == "off"
+    assert told["answers"]["off"]["sentence"] == said["answers"]["off"]["sentence"]
+    assert told["answers"]["mx"]["answer"] == "now with overlap"
+    assert NEW_MX in told["answers"]["mx"]["choices"][0]["reason"]
+    assert codes(told, "alarm", "warning") == set()
+    assert {"due", "restorable"} <= codes(told, "note")
+    assert item(lab, domain) == before
 
-    def test_the_daily_watch_finds_nothing_and_tells_nobody(self, lab: Lab, domain: str) -> None:
-        drain(lab, domain)
-        make_due(lab, domain, "watch", datetime.now(UTC) - timedelta(seconds=1))
-        [run] = sweep(lab, domain)
-        assert run.wait().status == "SUCCEEDED", run.cause
-        assert (run.output["alarms"], run.output["state"]) == ([], "off")
-        assert "Notify Outcome" not in run.states
-        again = due(lab, domain, "watch") - datetime.now(UTC)
-        assert timedelta(hours=23) < again <= timedelta(days=1, seconds=1)
 
-    @pytest.mark.parametrize(
-        "harm", ["policy", "object", "id", "record", "certificate", "host", "address"]
-    )
-    def test_the_daily_watch_raises_the_alarm(self, lab: Lab, domain: str, harm: str) -> None:
-        drain(lab, domain)
-        policy, alarm = A_WEEK.format(domain=domain), "none-not-served"
-        if harm == "policy":
-            lab.wrong_bucket(domain)
-        elif harm == "object":
-            put_by_hand(lab, domain, policy)
-            alarm = "object-changed"
-        elif harm == "id":
-            write_record(lab, domain, "v=STSv1; id=byhand;", ttl=1)
-            alarm = "id-not-ours"
-        elif harm == "record":
-            write_record(lab, domain, "somebody else's", ttl=1)
-            alarm = "record-gone"
-        elif harm == "certificate":
-            lab.broken_certificate(domain)
-        elif harm == "host":
-            lab.hosts.set(f"mta-sts.{domain}", ipv4=[], ipv6=[], ttl=1)
-        else:
-            first = lab.policy_hosts.addresses[0]
-            lab.hosts.set(f"mta-sts.{domain}", ipv4=[first, "127.0.0.2"], ipv6=[], ttl=1)
-        forget(lab, domain)
-        make_due(lab, domain, "watch", datetime.now(UTC) - timedelta(seconds=1))
-        [run] = sweep(lab, domain)
-        assert run.wait().status == "SUCCEEDED", run.cause
-        lab.heal(domain)
-        assert alarm in run.output["alarms"]
-        assert run.output["text"].startswith(f"half changed for {domain}: ")
-        assert " Next: " in run.output["text"].split("\n")[1]
-        assert "(alarm: " in run.output["subject"]
-        assert "Notify Outcome" in run.states
-        assert due(lab, domain, "watch") > datetime.now(UTC), "it looks again tomorrow"
+def test_the_daily_watch_finds_nothing_and_tells_nobody(lab: Lab, domain: str) -> None:
+    drain(lab, domain)
+    make_due(lab, domain, "watch", datetime.now(UTC) - timedelta(seconds=1))
+    [run] = sweep(lab, domain)
+    assert run.wait().status == "SUCCEEDED", run.cause
+    assert (run.output["alarms"], run.output["state"]) == ([], "off")
+    assert "Notify Outcome" not in run.states
+    again = due(lab, domain, "watch") - datetime.now(UTC)
+    assert timedelta(hours=23) < again <= timedelta(days=1, seconds=1)
+
+
+@pytest.mark.parametrize(
+    "harm", ["policy", "object", "id", "record", "certificate", "host", "address"]
+)
+def test_the_daily_watch_raises_the_alarm(lab: Lab, domain: str, harm: str) -> None:
+    drain(lab, domain)
+    policy, alarm = A_WEEK.format(domain=domain), "none-not-served"
+    if harm == "policy":
+        lab.wrong_bucket(domain)
+    elif harm == "object":
+        put_by_hand(lab, domain, policy)
+        alarm = "object-changed"
+    elif harm == "id":
+        write_record(lab, domain, "v=STSv1; id=byhand;", ttl=1)
+        alarm = "id-not-ours"
+    elif harm == "record":
+        write_record(lab, domain, "somebody else's", ttl=1)
+        alarm = "record-gone"
+    elif harm == "certificate":
+        lab.broken_certificate(domain)
+    elif harm == "host":
+        lab.hosts.set(f"mta-sts.{domain}", ipv4=[], ipv6=[], ttl=1)
+    else:
+        first = lab.policy_hosts.addresses[0]
+        lab.hosts.set(f"mta-sts.{domain}", ipv4=[first, "127.0.0.2"], ipv6=[], ttl=1)
+    forget(lab, domain)
+    make_due(lab, domain, "watch", datetime.now(UTC) - timedelta(seconds=1))
+    [run] = sweep(lab, domain)
+    assert run.wait().status == "SUCCEEDED", run.cause
+    lab.heal(domain)
+    assert alarm in run.output["alarms"]
+    assert run.output["text"].startswith(f"half changed for {domain}: ")
+    assert " Next: " in run.output["text"].split("\n")[1]
+    assert "(alarm: " in run.output["subject"]
+    assert "Notify Outcome" in run.states
+    assert due(lab, domain, "watch") > datetime.now(UTC), "it looks again tomorrow"
 
 
 def test_every_domain_of_the_account(lab: Lab, domain: str) -> None:
