@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
-from mta_sts import messages
+from mta_sts import messages, staying
+from mta_sts.due import told
+from mta_sts.exposure import moments_at_once
 from mta_sts.plan import Plan
-from tests.unit.plans import NONE, deletion, findings, plan, stored, txt
+from tests.unit.plans import NONE, NOW, deletion, findings, plan, stored, txt
+from tests.unit.test_restoring import ELSEWHERE, off, remembered, restored
+from tests.unit.test_retiring import retirement
 
 BEGINNINGS = ("MTA-STS is off", "MTA-STS is still on", "half changed")
 ON = plan()
@@ -256,3 +260,140 @@ def test_the_real_answers_are_told() -> None:
         "MTA-STS is off for solarmora.com: for senders that hold no policy since 2026-11-24T05:05:06Z,"
     )
     assert "None" not in text
+
+
+# --- runs that leave a policy in force, and the end of a retirement
+
+RESTORED, TESTING = restored(), restored(restore_mode="testing")
+FRESH_ID = plan(method="change-id")
+MISMATCHED = restored(off(live_mx=ELSEWHERE), accept_mx_mismatch=True)
+RETIRING = retirement()
+GONE_BEFORE = restored(
+    off(now_there=None, record_sets=[], remembered=remembered(ours={"policies": [""], "ids": [""]}))
+)
+PUT_BACK_BUT = "half changed for a.example: the policy is put back"
+AS_IT_WAS = "half changed for a.example: the policy is as it was"
+NOT_THE_ONE = (
+    "half changed for a.example: the id is changed, but the policy is not the one that was to be served"
+    " under it."
+)
+UNSEEN = "half changed for a.example: what was changed could not be seen."
+UNCONFIRMED_ID = " and the id is changed, but that is not confirmed everywhere."
+OLD_ID = ", but this run did not change the id: who holds none under it keeps that."
+
+
+@pytest.mark.parametrize(
+    ("made", "changed", "beginning"),
+    [
+        (RESTORED, "nothing", NONE_BEFORE),
+        (FRESH_ID, "nothing", STILL_ON),
+        (GONE_BEFORE, "nothing", AS_BEFORE),  # it may have been off for good
+        (RESTORED, "policy", PUT_BACK_BUT + OLD_ID),
+        (RESTORED, "policy and record", PUT_BACK_BUT + UNCONFIRMED_ID),
+        (FRESH_ID, "record", AS_IT_WAS + UNCONFIRMED_ID),
+        (RESTORED, messages.PUT_BACK, NOT_THE_ONE),
+        (FRESH_ID, messages.PUT_BACK, NOT_THE_ONE),
+        (RESTORED, "unknown", UNSEEN),
+        (FRESH_ID, "unknown", UNSEEN),
+        (RETIRING, "nothing", NONE_BEFORE),
+        (RETIRING, "record", DELETED),
+    ],
+)
+def test_states_of_runs_that_leave_it_on_and_of_a_retirement(
+    made: Plan, changed: str, beginning: str
+) -> None:
+    text = failed(made, changed)
+    assert text.startswith(beginning)
+    assert "says none, but" not in text.splitlines()[0], "which is said of turning it off"
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+@pytest.mark.parametrize("made", [RESTORED, TESTING, FRESH_ID, GONE_BEFORE, RETIRING, MISMATCHED])
+def test_their_failures_too_begin_with_state_risk_and_next_action(made: Plan, changed: str) -> None:
+    first = failed(made, changed).splitlines()[0]
+    assert first.startswith(BEGINNINGS)
+    assert first.index("at risk") < first.index("Next: ")
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+def test_a_policy_that_no_mx_satisfies_puts_mail_at_risk_once_it_may_be_back(changed: str) -> None:
+    first = failed(MISMATCHED, changed).splitlines()[0]
+    risk = "Mail may be at risk: no MX host that was seen satisfies the policy that is put back."
+    assert (risk in first) is (changed not in {"nothing", messages.PUT_BACK})
+    assert ("Mail is not at risk" in first) is (risk not in first)
+    assert "Mail is not at risk" in failed(RESTORED, changed).splitlines()[0]
+    confirmed = now_told(MISMATCHED)[1].splitlines()[1]
+    assert confirmed.startswith("Mail may be at risk. Next: put the MX records back")
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        ("SupersededError", "nothing; it is told so that nobody wonders."),
+        (
+            "DrainDisturbedError",
+            "mend what is said below, then send retire again; or give it up by",
+        ),
+        (
+            "DrainNotOverError",
+            "what is said below, if anything; it is tried again when",
+        ),
+        ("NothingToRestoreError", "put the policy there by other means, then send change-id."),
+        ("RestoreWouldLoseMailError", "take one of the ways that are named below."),
+        ("ConcurrentChangeError", "mend what is said below, then send the same request again; it"),
+    ],
+)
+def test_what_to_do_after_a_refusal_to_restore_or_retire(error: str, action: str) -> None:
+    assert f"Next: {action}" in failed(None, "nothing", error).splitlines()[0]
+
+
+def now_told(made: Plan, **entries: Any) -> tuple[str, str]:
+    """Subject and text of a run that is confirmed, with its real answers."""
+    moments = moments_at_once(made, NOW)
+    answers_ = staying.answer(made, moments, NOW)
+    return messages.confirmed(made, answers_, made.warnings, told(made, entries))
+
+
+@pytest.mark.parametrize(
+    ("made", "state"),
+    [
+        (RESTORED, "on again for solarmora.com"),
+        (TESTING, "on again for solarmora.com, in testing"),
+        (restored(off(b"\n" + RESTORED.policy.body), restore_mode="testing"),
+         "on again for solarmora.com, in testing"),
+        (FRESH_ID, "still on for solarmora.com"),
+    ],
+)  # fmt: skip
+def test_a_confirmation_that_it_is_on(made: Plan, state: str) -> None:
+    subject, text = now_told(made)
+    assert subject == f"MTA-STS is {state}, under a fresh id"
+    lines = text.splitlines()
+    assert lines[0].startswith(f"MTA-STS is {state}: ")
+    assert lines[1].startswith("Mail is not at risk. Next: keep the MX records at hosts")
+    assert "the policy is in force" in text
+    assert "must be given this policy and this id" in text
+    assert "or its next run turns MTA-STS on again" not in text
+    assert "None" not in text
+
+
+def test_a_retirement_is_told_with_what_is_left_to_do_by_hand() -> None:
+    subject, text = messages.confirmed(RETIRING, answers(None), (), told(RETIRING, {}))
+    assert subject == "MTA-STS is off for solarmora.com, and retired: the record is gone"
+    assert (
+        "\nLeft to be removed by hand, in this order:\n- Remove the DNS records of mta-sts." in text
+    )
+    assert "By itself" not in text, "nothing is due any more"
+
+
+@pytest.mark.parametrize(
+    ("made", "state"),
+    [(RESTORED, "on again"), (FRESH_ID, "still on"), (ON, "off"), (RETIRING, "off")],
+)
+def test_a_notice_that_could_not_be_sent_does_not_change_the_state(made: Plan, state: str) -> None:
+    said = now_told(made)[1] if made.leaves_on else "MTA-STS is off for solarmora.com: …"
+    failure = {"Error": "SNS.NotFoundException", "Cause": "no topic"}
+    subject, text = messages.failed(
+        "solarmora.com", "policy and record", failure, "Notify Outcome", made, confirmed=said
+    )
+    assert subject == f"MTA-STS is {state} for solarmora.com (SNS.NotFoundException)"
+    assert text.startswith(said)

@@ -10,6 +10,7 @@ from typing import Any
 from mta_sts.errors import PolicyNotServedError
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode
+from mta_sts.staying import at_risk, reports_only
 
 SUBJECT_LENGTH = 99  # SNS: fewer than 100 characters, ASCII, no line break
 _TEXT_LENGTH = 16_000  # characters; a Fail state's cause has room for 32,768
@@ -58,7 +59,7 @@ def confirmed(
 
 def _headline(plan: Plan, off: Mapping[str, Any]) -> str:
     if plan.leaves_on:
-        testing = ", in testing" if plan.policy.after_mode == Mode.TESTING.value else ""
+        testing = ", in testing" if reports_only(plan) else ""
         again = "on again" if plan.method == "restore" else "still on"
         return f"MTA-STS is {again} for {plan.domain}{testing}, under a fresh id"
     if plan.retires:
@@ -100,7 +101,8 @@ def failed(
     name, cause = error_of(failure)
     if confirmed:
         text = [confirmed, "", f"But then: {name} in “{place}”.", cause]
-        return _subject(f"MTA-STS is off for {domain} ({name})"), _cut("\n".join(text))
+        state = confirmed.partition(" for ")[0]
+        return _subject(f"{state} for {domain} ({name})"), _cut("\n".join(text))
     state, risk, action = _standing(domain, changed, name, plan)
     text = [
         f"{state} {risk} Next: {action}",
@@ -165,6 +167,10 @@ def _on(domain: str, changed: str, plan: Plan) -> tuple[str, str]:
     else:
         state = "what was changed could not be seen."
         risk = "Mail is not at risk while the present MX hosts stay in service; do not move it yet."
+    if changed != PUT_BACK and at_risk(plan):
+        risk = (
+            "Mail may be at risk: no MX host that was seen satisfies the policy that is put back."
+        )
     return f"half changed for {domain}: {state}", risk
 
 
@@ -188,15 +194,15 @@ _ACTIONS = {
     "ExposureTooLongError": "take one of the ways that are named below.",
     "SupersededError": "nothing; it is told so that nobody wonders.",
     "DrainDisturbedError": "mend what is said below, then send retire again; or give it up by delete-record.",
-    "DrainNotOverError": "nothing; it is tried again when the drain is over, see below.",
+    "DrainNotOverError": "what is said below, if anything; it is tried again when the drain is over.",
     "NothingToRestoreError": "put the policy there by other means, then send change-id.",
     "RestoreWouldLoseMailError": "take one of the ways that are named below.",
 }
 
 
 def _untouched(domain: str, plan: Plan | None) -> str:
-    if plan is None:
-        # It ended before it looked, and perhaps MTA-STS was never on.
+    if plan is None or (plan.method == "restore" and not plan.policy.etag):
+        # It ended before it looked, or there is no policy: perhaps MTA-STS was not on.
         return (
             f"MTA-STS is still on or off for {domain} as it was before: this run changed nothing."
         )
