@@ -163,20 +163,24 @@ def refuse_lost_mail(
         "unmatched": list(fits.unmatched[:20]),
     }
     named = ", ".join(patterns[:_MOST_SHOWN]) or "no host"
-    if not fits.matched:
-        text = f"The policy that was saved names {named}, but {_live(mx)}"
-        lost = f"{text}: senders that enforce it would deliver to nobody"
-        # By its own word, since who reads a malformed policy at all reads that.
-        if read(policy.body).mode == Mode.TESTING.value:
-            warnings.append(f"{text}: in testing no mail is held up, and senders only report it.")
-        elif request.accept_mx_mismatch:
-            warnings.append(f"{lost}. accept_mx_mismatch was given.")
-        else:
+    # By its own word, since who reads a malformed policy at all reads that.
+    if not fits.matched and read(policy.body).mode == Mode.TESTING.value:
+        warnings.append(
+            f"The policy that was saved names {named}, but {_live(mx)}: in testing no mail is held up, and"
+            " senders only report it."
+        )
+    elif not fits.matched:
+        text = (
+            f"The policy that was saved names {named}, but {_live(mx)}: senders that enforce it would"
+            f" deliver to nobody"
+        )
+        if not request.accept_mx_mismatch:
             raise RestoreWouldLoseMailError(
-                f"{lost}. Nothing was changed. Put the MX records back first, or put back another policy by"
+                f"{text}. Nothing was changed. Put the MX records back first, or put back another policy by"
                 " other means and use change-id; restore_mode: testing restores it without enforcing;"
                 " accept_mx_mismatch: true restores it all the same."
             )
+        warnings.append(f"{text}. accept_mx_mismatch was given.")
     elif fits.unmatched:
         warnings.append(
             f"The policy that is put back names {named}, and not {', '.join(fits.unmatched[:_MOST_SHOWN])},"
