@@ -146,7 +146,7 @@ def coded() -> dict[str, str]:
     """What a check can find, read out of the sources: each code with its level, as it is written."""
     return {
         ast.literal_eval(node.args[0]): ast.unparse(node.args[1])
-        for file in (ROOT / "layers/mta_sts/mta_sts").glob("checking_*.py")
+        for file in (ROOT / "layers/mta_sts/mta_sts").rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Finding"
     }
