@@ -6,9 +6,9 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from mta_sts import wiring
-from mta_sts.checking import check
-from mta_sts.discovery import discovered
-from mta_sts.look_around import list_domains, look_around
+from mta_sts.checks.discovery import discovered
+from mta_sts.checks.judge import check
+from mta_sts.checks.look_around import list_domains, look_around
 from mta_sts.request import Request
 from mta_sts.settings import Settings, region
 from mta_sts.transient import retried_by_the_workflow
@@ -19,10 +19,11 @@ _LISTING_SECONDS = 35.0  # of the minute that this function has; the ledger is a
 
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """``{"request", "execution", "settings"}`` → what was found (:func:`mta_sts.checking.check`).
+    """``{"request", "execution", "settings"}`` → what was found (:func:`mta_sts.checks.judge.check`).
 
-    With ``discover`` every domain of the account's zones (:func:`mta_sts.discovery.discovered`). What cannot
-    be looked at is found as that; raises InvalidRequestError, and TransientError where AWS was busy.
+    With ``discover`` every domain of the account's zones (:func:`mta_sts.checks.discovery.discovered`).
+    What cannot be looked at is found as that; raises InvalidRequestError, and TransientError where AWS was
+    busy.
     """
     request, arn = Request.parse(event["request"]), event["execution"]["arn"]
     settings, now = Settings.from_dict(event["settings"], region()), datetime.now(UTC)

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 
+from mta_sts.checks.look_around import list_domains, look_around
+from mta_sts.checks.sight import Sight
 from mta_sts.errors import PolicyNotFoundError, PolicyUnreadableError, TransientError
-from mta_sts.look_around import list_domains, look_around
 from mta_sts.observed import History, HostedZone
 from mta_sts.settings import Endpoint, Network, Settings
-from mta_sts.sight import Sight
 from tests.adapters.dns_servers import Script, Servers, zone
 from tests.unit.plans import ENFORCE, NOW, stored
 

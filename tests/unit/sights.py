@@ -4,14 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from mta_sts.checking import check
+from mta_sts.checks.judge import check
+from mta_sts.checks.sight import Sight
 from mta_sts.instants import stamp
 from mta_sts.live_mx import LiveMx, MxAnswer, live_mx
 from mta_sts.observed import History, HostedZone, Location, StoredPolicy, Version
 from mta_sts.policy_check import Fetched, look
 from mta_sts.record_check import Answer
 from mta_sts.request import Request
-from mta_sts.sight import Sight
 from tests.unit.plans import (
     ADDRESS,
     ENFORCE,

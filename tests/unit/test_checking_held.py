@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from mta_sts.checks.sight import Sight
 from mta_sts.errors import InvalidRequestError
 from mta_sts.instants import stamp
 from mta_sts.policy_check import Fetched
-from mta_sts.sight import Sight
 from tests.unit.plans import ENFORCE, NONE, NOT_FOUND, NOW, SILENT, policy
 from tests.unit.sights import (
     ALL_OFF,

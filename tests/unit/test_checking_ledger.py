@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from mta_sts.checking import check
+from mta_sts.checks.judge import check
 from mta_sts.instants import stamp
 from tests.unit.plans import NOW
 from tests.unit.sights import (

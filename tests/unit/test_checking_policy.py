@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mta_sts.checking import check
+from mta_sts.checks.judge import check
 from mta_sts.instants import stamp
 from mta_sts.observed import History
 from mta_sts.policy_check import Fetched

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from mta_sts.checking import check
+from mta_sts.checks.judge import check
+from mta_sts.checks.sight import Sight
 from mta_sts.record_check import NotAsked
-from mta_sts.sight import Sight
 from tests.unit.plans import NOT_FOUND
 from tests.unit.sights import (
     EXECUTION,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from mta_sts.checks.sight import LEVELS, Sight
 from mta_sts.instants import stamp
 from mta_sts.observed import History
-from mta_sts.sight import LEVELS, Sight
 from tests.unit.plans import ENFORCE, NONE, NOT_FOUND, NOW, SILENT, policy
 from tests.unit.sights import (
     ALL_OFF,

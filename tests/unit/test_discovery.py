@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from mta_sts.discovery import Listed, discovered
+from mta_sts.checks.discovery import Listed, discovered
 from mta_sts.instants import stamp
 from tests.unit.plans import NOW
 

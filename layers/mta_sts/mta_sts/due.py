@@ -54,13 +54,13 @@ def after(
         begin = max(begin, instant(pending[RETIREMENT]["at"]))
         due[RETIREMENT] = {"at": stamp(begin), "request": pending[RETIREMENT]["request"]}
     elif draining and all_off_at:
-        due[DRAINED] = {"at": stamp(all_off_at), "request": _plain(request, "check")}
+        due[DRAINED] = {"at": stamp(all_off_at), "request": _look(request)}
     if plan.restore_at:
         due[RESTORE] = {"at": plan.restore_at, "request": _restore(request)}
     elif plan.method == "change-id" and RESTORE in pending:
         due[RESTORE] = dict(pending[RESTORE])
     if draining or RETIREMENT in due:
-        due[WATCH] = {"at": stamp(now + DAY), "request": _plain(request, "check")}
+        due[WATCH] = {"at": stamp(now + DAY), "request": _look(request)}
     return due
 
 
@@ -156,15 +156,22 @@ def _delivery(item: Mapping[str, Any], kind: str, entry: Mapping[str, Any]) -> D
 
 
 def _retirement(request: Request) -> dict[str, Any]:
-    """Carry on what the caller vouches for, so that the deadline is computed as it was."""
+    more = {"remove_policy": True} if request.remove_policy else {}
+    return {**_plain(request, "delete-record"), **_attested(request), **more}
+
+
+def _look(request: Request) -> dict[str, Any]:
+    return {**_plain(request, "check"), **_attested(request)}
+
+
+def _attested(request: Request) -> dict[str, Any]:
+    """Carry on what the caller vouches for, so that later dates are computed as these were."""
     more: dict[str, Any] = {}
     if request.longest_max_age is not None:
         more["longest_max_age"] = request.longest_max_age
     if request.ids_changed_since:
         more["ids_changed_since"] = stamp(request.ids_changed_since)
-    if request.remove_policy:
-        more["remove_policy"] = True
-    return {**_plain(request, "delete-record"), **more}
+    return more
 
 
 def _restore(request: Request) -> dict[str, Any]:

@@ -49,12 +49,12 @@ def confirmed(
         f"Why: {every['reason']} (confidence: {every['confidence']}).",
         f"May the MX records change? {mx['answer'].capitalize()}: {mx['reason']} {sure}.",
         *_new_hosts(plan, mx),
-        *(line for title, lines in (more or {}).items() for line in _listed(title, lines)),
-        *_listed("Senders that do otherwise", [_one(one) for one in off["other_senders"]]),
-        *_listed("Warnings", warnings),
-        *_listed("Keep in mind", _ON_REMINDERS if plan.leaves_on else REMINDERS),
+        *(line for title, lines in (more or {}).items() for line in titled(title, lines)),
+        *titled("Senders that do otherwise", [_one(one) for one in off["other_senders"]]),
+        *titled("Warnings", warnings),
+        *titled("Keep in mind", _ON_REMINDERS if plan.leaves_on else REMINDERS),
     ]
-    return _subject(_headline(plan, off)), _cut("\n".join(text))
+    return subject(_headline(plan, off)), cut("\n".join(text))
 
 
 def _headline(plan: Plan, off: Mapping[str, Any]) -> str:
@@ -102,7 +102,7 @@ def failed(
     if confirmed:
         text = [confirmed, "", f"But then: {name} in “{place}”.", cause]
         state = confirmed.partition(" for ")[0]
-        return _subject(f"{state} for {domain} ({name})"), _cut("\n".join(text))
+        return subject(f"{state} for {domain} ({name})"), cut("\n".join(text))
     state, risk, action = _standing(domain, changed, name, plan)
     text = [
         f"{state} {risk} Next: {action}",
@@ -111,10 +111,10 @@ def failed(
         cause,
         "",
         f"Changed: {changed}.",
-        *_listed("Warnings", plan.warnings if plan else ()),
+        *titled("Warnings", plan.warnings if plan else ()),
     ]
     head = state.partition(":")[0]
-    return _subject(f"{head} ({name})"), _cut("\n".join(text))
+    return subject(f"{head} ({name})"), cut("\n".join(text))
 
 
 def _standing(domain: str, changed: str, error: str, plan: Plan | None) -> tuple[str, str, str]:
@@ -240,16 +240,16 @@ def error_of(failure: Mapping[str, Any]) -> tuple[str, str]:
     return name, cause
 
 
-def _listed(title: str, lines: Sequence[str]) -> list[str]:
+def titled(title: str, lines: Sequence[str]) -> list[str]:
     return ["", f"{title}:", *(f"- {line}" for line in lines)] if lines else []
 
 
-def _subject(text: str) -> str:
+def subject(text: str) -> str:
     plain = "".join(c if c.isprintable() and c.isascii() else "?" for c in text)
     return plain if len(plain) <= SUBJECT_LENGTH else plain[: SUBJECT_LENGTH - 3] + "..."
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
     """Keep a text short enough, and free of what a terminal would obey or that could feign a line."""
     text = "".join(c if c == "\n" or c.isprintable() else "?" for c in text)
     return text if len(text) <= _TEXT_LENGTH else text[:_TEXT_LENGTH] + " … (shortened)"

@@ -118,7 +118,7 @@ def build(
         ),
         restored=restored,
     )
-    _check_attestations(plan, now)
+    check_attestations(plan, now)
     if plan.retires:
         refuse_disturbed(plan, found)
     plan = replace(plan, steps=steps(plan, read(found.stored.body if found.stored else b"")))
@@ -214,7 +214,7 @@ def _expected(plan: Plan, bounds: Bounds, now: datetime) -> dict[str, Any]:
     }
 
 
-def _check_attestations(plan: Plan, now: datetime) -> None:
+def check_attestations(plan: Plan, now: datetime) -> None:
     """Raise InvalidRequestError where what is known speaks against what the caller vouches for."""
     problems = []
     longest = plan.longest_max_age

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from mta_sts.checks.sight import Finding, Level, Sight
+from mta_sts.checks.standing import Standing
 from mta_sts.instants import instant, stamp
 from mta_sts.policy import is_text_plain, mode_of, read
 from mta_sts.policy_check import Fetched
-from mta_sts.sight import Finding, Level, Sight
-from mta_sts.standing import Standing
 
 _SOON = timedelta(days=14)  # renewals are usually tried a month ahead, so they have failed by then
 _MOST_TOLD = 10

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mta_sts.checks.standing import id_of
 from mta_sts.instants import stamp
-from mta_sts.messages import _cut, _listed, _subject
+from mta_sts.messages import cut, subject, titled
 from mta_sts.record import is_sts
 from mta_sts.record_check import readable
 from mta_sts.record_plan import content
-from mta_sts.standing import id_of
 
 _PREFIX = "_mta-sts."
 _MOST_ROWS = 200
@@ -48,16 +48,16 @@ def discovered(listed: Listed, execution_arn: str, now: datetime) -> dict[str, A
     text = [
         _sentence(listed, on, draining),
         _NEXT,
-        *_listed(_title(len(rows)), [_line(row) for row in rows[:_MOST_TOLD]]),
-        *_listed("Not looked at", listed.left_out[:_MOST_TOLD]),
+        *titled(_title(len(rows)), [_line(row) for row in rows[:_MOST_TOLD]]),
+        *titled("Not looked at", listed.left_out[:_MOST_TOLD]),
     ]
     return {
         "domain": "",
         "method": "check",
         "execution": execution_arn,
         "state": state,
-        "subject": _subject(text[0].partition(":")[0].partition(" in ")[0].rstrip(",")),
-        "text": _cut("\n".join(text)),
+        "subject": subject(text[0].partition(":")[0].partition(" in ")[0].rstrip(",")),
+        "text": cut("\n".join(text)),
         "alarms": [],
         "superseded": False,
         "findings": [],

@@ -9,18 +9,18 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from mta_sts.bounds import Bounds, compute
+from mta_sts.checks.sight import Sight
 from mta_sts.domains import policy_host, policy_url, record_name
 from mta_sts.exposure import Moments
 from mta_sts.instants import instant, stamp
 from mta_sts.observed import Findings, HostedZone
 from mta_sts.plan import Plan, RecordChange, Waits
-from mta_sts.planning import _check_attestations
+from mta_sts.planning import check_attestations
 from mta_sts.policy import Mode
 from mta_sts.policy_plan import bodies, common_mx, untouched
 from mta_sts.record import Record, RecordSyntaxError, is_sts
 from mta_sts.record_check import Answer, readable
 from mta_sts.request import Request
-from mta_sts.sight import Sight
 
 RecordState = Literal["one", "several", "malformed", "none", "unseen"]
 PolicyState = Literal["enforce", "malformed", "testing", "none", "absent", "unseen"]
@@ -169,7 +169,7 @@ def held(request: Request, sight: Sight, seen: Standing) -> Held | None:
         return None
     plan = _plan(request, sight, seen)
     if request.due is None and (request.longest_max_age is not None or request.ids_changed_since):
-        _check_attestations(plan, sight.now)
+        check_attestations(plan, sight.now)
     moments = _announced(sight, seen)
     basis: Basis = "as announced"
     if moments is None:

@@ -16,7 +16,8 @@ from mta_sts.adapters.locations import locate
 from mta_sts.adapters.mail import ask_mx, ask_tlsa, name_servers_of
 from mta_sts.adapters.policy_host import MOST_LOOKED_AT, ask_policy_host
 from mta_sts.adapters.route53 import name_of
-from mta_sts.discovery import Listed
+from mta_sts.checks.discovery import Listed
+from mta_sts.checks.sight import Sight
 from mta_sts.domains import policy_host, record_name
 from mta_sts.errors import MtaStsError, PolicyNotFoundError, TransientError
 from mta_sts.live_mx import LiveMx, TlsaAnswer
@@ -24,7 +25,6 @@ from mta_sts.observed import History, HostedZone, Location, StoredPolicy
 from mta_sts.policy_check import look
 from mta_sts.policy_plan import known_bodies
 from mta_sts.settings import Network, Settings
-from mta_sts.sight import Sight
 from mta_sts.survey import find_zone
 from mta_sts.transient import is_busy
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from mta_sts.checks.sight import Finding, Sight
+from mta_sts.checks.standing import Held, Standing
 from mta_sts.instants import instant, stamp
 from mta_sts.policy import read
 from mta_sts.request import Due
-from mta_sts.sight import Finding, Sight
-from mta_sts.standing import Held, Standing
 
 # What is due is started every few minutes and tried again a day later: this late, something is broken.
 _LATE = timedelta(hours=1)

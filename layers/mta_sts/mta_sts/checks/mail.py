@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mta_sts.checks.sight import Finding, Level, Sight
+from mta_sts.checks.standing import Held, Standing
 from mta_sts.live_mx import LiveMx, match
 from mta_sts.policy import Reading, mode_of, mx_matches, read
 from mta_sts.policy_plan import bodies
-from mta_sts.sight import Finding, Level, Sight
-from mta_sts.standing import Held, Standing
 
 _MOST_TOLD = 10
 _REPORTS = b"v=TLSRPTv1"

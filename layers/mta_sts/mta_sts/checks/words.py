@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mta_sts.checks.sight import LEVELS, Finding, Sight
+from mta_sts.checks.standing import Held
+from mta_sts.checks.verdict import Verdict
 from mta_sts.drain import Exposure
-from mta_sts.messages import _cut, _listed, _subject
+from mta_sts.messages import cut, subject, titled
 from mta_sts.moving import LATER
-from mta_sts.sight import LEVELS, Finding, Sight
 from mta_sts.spans import days
-from mta_sts.standing import Held
-from mta_sts.verdict import Verdict
 
 _TITLES = {"alarm": "Alarms", "warning": "Warnings", "note": "Notes"}
 _MOST_HELD = 20
@@ -28,12 +28,12 @@ def texts(
         f"{told.risk} Next: {told.next}",
         "",
         *_mx(mx),
-        *_listed(_held_title(held), _held_lines(held, sight)),
+        *titled(_held_title(held), _held_lines(held, sight)),
     ]
     for level in LEVELS:
-        lines += _listed(_TITLES[level], [one.text for one in findings if one.level == level])
-    lines += _listed("Not asked", _not_asked(sight))
-    return _subject(_headline(sight, told, findings)), _cut("\n".join(lines))
+        lines += titled(_TITLES[level], [one.text for one in findings if one.level == level])
+    lines += titled("Not asked", _not_asked(sight))
+    return subject(_headline(sight, told, findings)), cut("\n".join(lines))
 
 
 def _headline(sight: Sight, told: Verdict, findings: Sequence[Finding]) -> str:

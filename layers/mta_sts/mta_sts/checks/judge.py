@@ -11,19 +11,19 @@ from typing import Any
 
 from mta_sts.answers import answer, dates
 from mta_sts.bounds import Bounds, compute
-from mta_sts.checking_ledger import ledger_findings, shown, superseded
-from mta_sts.checking_mail import host_by_host, mail_findings
-from mta_sts.checking_policy import policy_findings
-from mta_sts.checking_record import record_findings, rows
-from mta_sts.checking_words import texts
+from mta_sts.checks.ledger import ledger_findings, shown, superseded
+from mta_sts.checks.mail import host_by_host, mail_findings
+from mta_sts.checks.policy import policy_findings
+from mta_sts.checks.record import record_findings, rows
+from mta_sts.checks.sight import LEVELS, Finding, Sight
+from mta_sts.checks.standing import Held, Standing, held, standing
+from mta_sts.checks.verdict import Verdict, drained, verdict
+from mta_sts.checks.words import texts
 from mta_sts.exposure import Moments
 from mta_sts.instants import stamp
 from mta_sts.moving import BETTER, LATER, NOW, OVERLAP, mx
 from mta_sts.policy import mode_of, read
 from mta_sts.request import Request
-from mta_sts.sight import LEVELS, Finding, Sight
-from mta_sts.standing import Held, Standing, held, standing
-from mta_sts.verdict import Verdict, drained, verdict
 
 # Step Functions carries 256 KiB of state, and the output of a check is kept in the ledger as well.
 _MOST_BYTES = 95_000

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from mta_sts.checks.sight import Finding, Level, Sight
+from mta_sts.checks.standing import Standing, id_of, said, sts_values
 from mta_sts.domains import record_name
 from mta_sts.record import Record, RecordSyntaxError, is_sts
 from mta_sts.record_check import Answer, readable
 from mta_sts.record_plan import content
-from mta_sts.sight import Finding, Level, Sight
-from mta_sts.standing import Standing, id_of, said, sts_values
 
 _MOST_ROWS = 60
 _MOST_TOLD = 10
@@ -35,7 +35,7 @@ def rows(sight: Sight) -> list[dict[str, Any]]:
         )
         row["times"] += 1
     listed = list(told.values())
-    own = _listed(sight)
+    own = own_values(sight)
     if own is not None and sight.zone:
         found = " | ".join(sorted(map(readable, own))) or "no STS record"
         one_id = id_of(own[0]) if len(own) == 1 else ""
@@ -134,7 +134,7 @@ def _differing(sight: Sight) -> Iterator[Finding]:
     """Tell who disagrees: name servers among themselves or with Route 53, and resolvers with them."""
     own = [one for one in sight.answers if one.kind == "authority" and _answers(one)]
     answers = {said(one) for one in own}
-    listed = _listed(sight)
+    listed = own_values(sight)
     stored = None if listed is None else " | ".join(sorted(map(readable, listed))) or _NOTHING
     if len(answers) > 1:
         yield Finding(
@@ -244,7 +244,7 @@ def _zone(sight: Sight) -> Iterator[Finding]:
 _NOTHING = "no STS record"
 
 
-def _listed(sight: Sight) -> list[bytes] | None:
+def own_values(sight: Sight) -> list[bytes] | None:
     """Give the STS values of Route 53's own set; None where it is not known, or no plain TXT set."""
     if sight.record_sets is None or sight.zone is None:
         return None

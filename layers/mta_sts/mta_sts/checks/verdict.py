@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from mta_sts.answers import answer
-from mta_sts.checking_mail import in_force
+from mta_sts.checks.mail import in_force
+from mta_sts.checks.sight import LEVELS, Finding, Sight
+from mta_sts.checks.standing import Held, PolicyState, Standing, sts_values
 from mta_sts.domains import policy_host
 from mta_sts.policy import mode_of, read
-from mta_sts.sight import LEVELS, Finding, Sight
-from mta_sts.standing import Held, PolicyState, Standing, sts_values
 
 State = Literal["on", "half changed", "off", "unknown"]
 
