@@ -40,7 +40,9 @@ def _claim(plan: Plan, request: Request, execution: dict[str, str]) -> Claim:
         record={"type": before.type, "ttl": before.ttl, "values": list(before.values)}
         if before
         else None,
-        worth_restoring=policy.before_mode not in {"", Mode.NONE.value},
+        # What a restore finds is not what was to be restored: a try in testing, or somebody else's.
+        worth_restoring=plan.method != "restore"
+        and policy.before_mode not in {"", Mode.NONE.value},
         old_record=bool(plan.record.old),
         ours={
             "policies": sorted(_possible_policies(plan)),

@@ -193,7 +193,7 @@ class TestDrain:
         assert first.startswith(
             "half changed for solarmora.com: mta-sts.solarmora.com has to serve mode none until every sender"
         )
-        assert "run none-policy again" in second
+        assert "send the request that turned it off again" in second
         assert told["all_off_at"] is None
 
     def test_a_host_without_an_address(self) -> None:

@@ -155,7 +155,7 @@ class TestDrain:
         assert told["text"].startswith(
             "half changed for solarmora.com: the id is not 2, which this"
         )
-        assert told["answers"]["trouble"]["next"].startswith("run none-policy again")
+        assert told["answers"]["trouble"]["next"].startswith("send change-id, ")
 
     @pytest.mark.parametrize(
         "answers",

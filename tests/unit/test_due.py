@@ -253,8 +253,16 @@ def test_the_watch_ends_where_nothing_drains() -> None:
 
 def test_the_end_of_a_drain_is_told_once_and_ends_the_watch() -> None:
     entries = {kind: WAITING[kind] for kind in (WATCH, DRAINED, RESTORE)}
-    assert watched(DRAINED, entries, NOW) == {RESTORE: WAITING[RESTORE]}
-    assert watched(DRAINED, {DRAINED: WAITING[DRAINED]}, NOW) == {}
+    assert watched(DRAINED, entries, NOW, over_at=NOW) == {RESTORE: WAITING[RESTORE]}
+    assert watched(DRAINED, {DRAINED: WAITING[DRAINED]}, NOW, over_at=NOW) == {}
+
+
+@pytest.mark.parametrize(("over_at", "again"), [(SOON, SOON), (None, NOW + DAY)])
+def test_a_drain_that_is_not_over_is_watched_on(over_at: datetime | None, again: datetime) -> None:
+    """None: it does not look as the run had left it, so that nobody can say."""
+    entries = {kind: WAITING[kind] for kind in (WATCH, DRAINED)}
+    left = watched(DRAINED, entries, NOW, over_at=over_at)
+    assert left == {**entries, DRAINED: WAITING[DRAINED] | {"at": stamp(again)}}
 
 
 def test_the_first_is_what_the_index_finds() -> None:
@@ -352,7 +360,8 @@ ATTESTED: dict[str, Any] = {
         (WINDOW, RESTORE, ()),
         (WINDOW | {"restore_mode": "testing", "accept_mx_mismatch": True}, RESTORE,
          ("restore_mode", "accept_mx_mismatch")),
-        (NONE_POLICY | ATTESTED, WATCH, ()),
+        (NONE_POLICY | ATTESTED, WATCH, ("longest_max_age", "ids_changed_since")),
+        (NONE_POLICY | ATTESTED, DRAINED, ("longest_max_age", "ids_changed_since")),
         (RETIRE, WATCH, ()),
         (NONE_POLICY | {"keep_mx": True, "new_mx": ["mx.example"]}, DRAINED, ()),
     ],

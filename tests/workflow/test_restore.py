@@ -135,9 +135,10 @@ def test_in_testing_first(lab: Lab, domain: str) -> None:
     assert served(lab, domain) == policy.replace("enforce", "testing").encode()
     assert run.output["text"].startswith(f"MTA-STS is on again for {domain}, in testing: ")
     assert lab.senders[0].deliver(domain, "mx.elsewhere.example").outcome == "delivered"
-    run = lab.run(restore(domain))
-    assert run.status == "SUCCEEDED", run.cause
-    assert served(lab, domain) == policy.encode()
+    for _ in range(2):  # the second finds the first's work, and must not take it for what was saved
+        run = lab.run(restore(domain))
+        assert run.status == "SUCCEEDED", run.cause
+        assert served(lab, domain) == policy.encode()
 
 
 def test_nothing_was_saved(lab: Lab, domain: str) -> None:

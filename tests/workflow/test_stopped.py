@@ -73,6 +73,8 @@ def test_stopped_anywhere_it_is_released_and_running_again_converges(
     if state == "Record Outcome":
         # It may have written the end down, or may be about to: a function outlives its execution.
         until_true("it has ended", lambda: not item(lab, domain).get("holder"))
+        if "free_from" in item(lab, domain):
+            free_at_once(lab, domain)
     else:
         told = released(lab, domain, moment)["last_outcome"]
         assert told["error"] == "ExecutionStopped"

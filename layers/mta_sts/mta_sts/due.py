@@ -69,13 +69,22 @@ def postponed(kind: str, entries: Entries, at: datetime) -> dict[str, Any]:
     return {**entries, kind: {**entries[kind], "at": stamp(at)}}
 
 
-def watched(kind: str, entries: Entries, now: datetime) -> dict[str, Any]:
-    """Give the entries after a look: the watch goes on for as long as something drains."""
+def watched(
+    kind: str, entries: Entries, now: datetime, *, over_at: datetime | None = None
+) -> dict[str, Any]:
+    """Give the entries after a look: the watch goes on for as long as something drains.
+
+    ``over_at`` is when the drain is over, by that look; None where it cannot be said. Whoever was to tell
+    that it is looks again then, or the next day.
+    """
     left = {name: entry for name, entry in entries.items() if name != kind}
+    if kind == DRAINED and (over_at is None or over_at > now):
+        again = over_at or now + DAY
+        left[DRAINED] = {**entries[DRAINED], "at": stamp(again)}
+    elif kind == DRAINED:
+        left.pop(WATCH, None)
     if kind == WATCH and {RETIREMENT, DRAINED} & set(left):
         left[WATCH] = {**entries[WATCH], "at": stamp(now + DAY)}
-    if kind == DRAINED:
-        left.pop(WATCH, None)
     return left
 
 

@@ -176,8 +176,21 @@ def checked(
         )
     if due is not None:
         entry = {"kind": due.kind, "generation": due.generation, "at": stamp(due.at)}
-        agenda.move(request.domain, entry, lambda kind, entries: watched(kind, entries, now))
+        over_at = _over_at(check, now)
+        agenda.move(
+            request.domain,
+            entry,
+            lambda kind, entries: watched(kind, entries, now, over_at=over_at),
+        )
     return {**check, "notify": notify}
+
+
+def _over_at(check: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Say when the drain is over, by a look; None where that looked otherwise than the run had left it."""
+    if check["over"]:
+        return now
+    every = check["all_off_at"]
+    return instant(every) if every and instant(every) > now else None
 
 
 def look(

@@ -48,6 +48,7 @@ def what_changed(plan: Plan | None, place: str, standing: Standing) -> str:
     if not standing.record_seen or (plan.publishes and standing.policy_sha256 is None):
         return "unknown"
     policy = plan.policy.write and standing.policy_sha256 == plan.policy.after_sha256
+    policy = policy or (plan.policy.remove and standing.policy_sha256 == "")
     record = plan.record.write and _as_planned(plan, standing.record)
     if record and plan.publishes and standing.policy_sha256 in _earlier(plan):
         return messages.PUT_BACK

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -156,7 +156,7 @@ def _misplaced(request: Request, data: Mapping[str, Any]) -> list[str]:
     if not method:
         return []
     told = [
-        f"{name} is for {' and '.join(methods)} only"
+        f"{name} is for {_series(methods)} only"
         for name, methods in _FOR.items()
         if _given(data, name)
         and method not in methods
@@ -179,6 +179,11 @@ def _misplaced(request: Request, data: Mapping[str, Any]) -> list[str]:
     if request.discover and "domain" in data:
         told.append("discover looks for every domain: leave domain out")
     return told
+
+
+def _series(names: Sequence[str]) -> str:
+    *firsts, last = names
+    return f"{', '.join(firsts)} and {last}" if firsts else last
 
 
 def _given(data: Mapping[str, Any], name: str) -> bool:

@@ -174,7 +174,7 @@ def _mx(plan: Plan, adopted: Adoption, stopping: list[Exposure]) -> dict[str, An
     """Say whether the MX records may change while this policy is served."""
     patterns, testing = read(plan.policy.body).mx, reports_only(plan)
     named, hosts = ", ".join(patterns[:10]) or "no host", " and ".join(plan.new_mx)
-    begins, first = None, "not while this policy is in force"
+    begins, first = None, BETTER
     later = "there is no such date while the policy is in force"
     if not (testing or (plan.new_mx and not refused(patterns, plan.new_mx))):
         reason = (
@@ -203,7 +203,11 @@ def _mx(plan: Plan, adopted: Adoption, stopping: list[Exposure]) -> dict[str, An
             begins=None,
         ),
         _choice(LATER, later, begins=begins if first == LATER else None),
-        _choice(BETTER, "first add the new MX hosts to the policy and change the id", begins=None),
+        _choice(
+            BETTER,
+            "first add the new MX hosts to the policy and change the id",
+            begins=stamp(adopted.reading) if first == BETTER else None,
+        ),
     ]
     return {
         "answer": first,

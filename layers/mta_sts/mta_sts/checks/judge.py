@@ -66,6 +66,7 @@ def check(request: Request, sight: Sight, execution_arn: str) -> dict[str, Any]:
             "subject": subject,
             "text": text,
             "alarms": list(dict.fromkeys(one.code for one in findings if one.level == "alarm")),
+            "over": told.over,
             "superseded": superseded(sight.item, due),
             "findings": [one.to_dict() for one in findings[:_MOST_FINDINGS]],
             **(dates(left.bounds) if off and left else dict.fromkeys(_NO_DATES)),

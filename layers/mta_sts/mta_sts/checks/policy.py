@@ -14,7 +14,10 @@ from mta_sts.policy_check import Fetched
 _SOON = timedelta(days=14)  # renewals are usually tried a month ahead, so they have failed by then
 _MOST_TOLD = 10
 _MAX_AGE = re.compile(r"(?:^|[,\s])(?:s-)?max-?age\s*=\s*\"?0*([1-9][0-9]*)", re.IGNORECASE)
-_AGAIN = "run none-policy again, which puts none back, proves it and changes the id"
+_AGAIN = (
+    "send the request that turned it off again (retire, or none-policy with its restore_at): it puts none"
+    " back, proves it and changes the id"
+)
 
 
 def policy_findings(sight: Sight, seen: Standing, *, watch: bool) -> list[Finding]:

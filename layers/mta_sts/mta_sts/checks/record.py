@@ -13,7 +13,7 @@ from mta_sts.record_plan import content
 _MOST_ROWS = 60
 _MOST_TOLD = 10
 _LONGEST = 300  # characters of what a server said
-_AGAIN = "run none-policy again, which publishes a fresh id and proves it"
+_AGAIN = "send change-id, which proves the policy, publishes a fresh id and keeps what is due"
 
 
 def rows(sight: Sight) -> list[dict[str, Any]]:
