@@ -7,7 +7,7 @@ import pytest
 
 from mta_sts.errors import PolicyUnreadableError
 from mta_sts.observed import History, Version
-from tests.unit.plans import ENFORCE, LONG_AGO, answered, findings, forever, plan
+from tests.unit.plans import ENFORCE, LONG_AGO, answered, findings, forever, plan, stored
 
 
 def versions(many: int) -> History:
@@ -43,3 +43,13 @@ def test_many_hosts_and_many_versions_fit(asked: dict[str, Any]) -> None:
     assert len(json.dumps(made.to_dict())) < 120_000
     named = plan(findings(history=versions(3)), new_mx=["mx1.example", "mx9.example"])
     assert [body["refuses"] for body in named.bodies] == [[0, 1], [1], [0, 1]]
+
+
+@pytest.mark.parametrize("filling", [b"\n", "é".encode(), b"\xff", b"x"])
+def test_the_largest_policy_is_announced_anew(filling: bytes) -> None:
+    """64 KiB, the most that senders read, whatever JSON would make of it."""
+    body = (ENFORCE + filling * 65_536)[:65_535]
+    made = plan(findings(policy=stored(body)), method="change-id")
+    assert made.policy.body == body
+    assert not made.policy.write
+    assert len(json.dumps(made.to_dict())) < 120_000

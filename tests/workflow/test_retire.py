@@ -49,7 +49,7 @@ def test_the_record_goes_when_everybody_has_let_go_and_the_margin_is_over(
     assert {"kind": "retirement", "at": item(lab, domain)["due"]["retirement"]["at"]} in output[
         "due"
     ]
-    assert "the record is deleted" in only_line(output["text"], item(lab, domain)["due_at"])
+    assert item(lab, domain)["due_at"] in only_line(output["text"], "the record is deleted")
     assert item(lab, domain)["phase"] == "draining"
     watch = due(lab, domain, "watch") - instant(output["moments"]["confirmed_at"])
     assert watch == timedelta(days=1), "somebody looks every day"

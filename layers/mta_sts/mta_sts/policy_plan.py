@@ -1,6 +1,7 @@
 """Plans what becomes of the policy object."""
 
 import hashlib
+import json
 from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -46,10 +47,11 @@ def plan_policy(
 
 def proven(policy: PolicyChange, body: bytes, content_type: str, *, write: bool) -> PolicyChange:
     """Have exactly these bytes served, and proven to be, before the record changes."""
-    try:
-        text, encoded = body.decode("utf-8"), ""
-    except UnicodeDecodeError:
-        text, encoded = body.decode("utf-8", "backslashreplace"), b64encode(body).decode()
+    text, encoded = body.decode("utf-8", "backslashreplace"), b64encode(body).decode()
+    if text.encode() == body and len(json.dumps(text)) <= len(encoded):
+        encoded = ""
+    else:  # it takes no more room in a plan than base64 does: 64 KiB of escapes would be too many
+        text = text[:_EXCERPT]
     return replace(
         policy,
         after=text,

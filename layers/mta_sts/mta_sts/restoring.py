@@ -1,9 +1,7 @@
 """Plans how a policy is put back: the saved bytes, and whether that would lose mail."""
 
 import hashlib
-import json
 import re
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -31,7 +29,6 @@ from mta_sts.request import Request
 # Every line that some sender may take for the mode, however lenient: none of them must enforce.
 _MODE_LINE = re.compile(rb"(?im)^((?:\xef\xbb\xbf)?[ \t]*mode[ \t]*:[ \t]*)[^\r\n]*")
 _MOST_SHOWN = 10
-_EXCERPT = 2048  # characters of a body that a plan carries in base64
 
 
 def plan_restored(
@@ -60,18 +57,7 @@ def plan_restored(
     change = proven(
         untouched(found, other_cache_seconds), body, saved["media_type"], write=not same
     )
-    return _carried(
-        replace(change, headers=saved["headers"], tagging=saved["tagging"]),
-        body,
-    )
-
-
-def _carried(change: PolicyChange, body: bytes) -> PolicyChange:
-    """Have a body take no more room in a plan than base64 does: 64 KiB of escapes would be too many."""
-    encoded = b64encode(body).decode()
-    if len(json.dumps(change.after)) <= len(encoded):
-        return change
-    return replace(change, after=change.after[:_EXCERPT], after64=encoded)
+    return replace(change, headers=saved["headers"], tagging=saved["tagging"])
 
 
 def _saved_policy(found: Findings, domain: str) -> Mapping[str, Any]:
