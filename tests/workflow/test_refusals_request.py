@@ -58,7 +58,7 @@ def test_every_problem_at_once(lab: Lab, domain: str) -> None:
     problems = only_line(text, "The input cannot be carried out: ")
     for problem in (
         "unknown field 'metod'",
-        "method is missing (one of: none-policy, delete-record)",
+        "method is missing (one of: none-policy, delete-record, retire, restore, change-id, check)",
         "dry_run must be true or false, it is text",
         "keep_mx must be true or false, it is a number",
         "create_policy must be true or false, it is null",
@@ -97,7 +97,8 @@ def test_an_unknown_method_names_the_known_ones(lab: Lab, domain: str) -> None:
     lab.add_domain(domain, policies=[POLICY], record=["v=STSv1; id=1;"], ttl=2)
     before = snapshot(lab, domain)
     run = lab.run({"domain": domain, "method": "delete-everything"})
-    told = "method must be one of none-policy, delete-record; it is 'delete-everything'"
+    known = "none-policy, delete-record, retire, restore, change-id, check"
+    told = f"method must be one of {known}; it is 'delete-everything'"
     check_failure(run, "InvalidRequestError", before, told)
     assert run.states == REFUSED
 

@@ -24,6 +24,7 @@ from mta_sts.policy import (
 from mta_sts.request import Request
 
 _EXCERPT = 4096  # characters of the present policy shown in a plan
+_BEGINNING = 256  # characters of one that a plan carries in base64
 _WELL_KNOWN = "/.well-known/mta-sts.txt"
 _MOST_MX = 20  # patterns shown
 
@@ -51,7 +52,7 @@ def proven(policy: PolicyChange, body: bytes, content_type: str, *, write: bool)
     if text.encode() == body and len(json.dumps(text)) <= len(encoded):
         encoded = ""
     else:  # it takes no more room in a plan than base64 does: 64 KiB of escapes would be too many
-        text = text[:_EXCERPT]
+        text = text[:_BEGINNING]
     return replace(
         policy,
         after=text,
