@@ -38,7 +38,7 @@ OFFLINE := env -u AWS_PROFILE HOME=$(CURDIR)/.build/home SAM_CLI_TELEMETRY=0 \
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help env demo up run test test-senders bench check ruff mypy imports template definitions \
+.PHONY: help env demo life up run test test-senders bench check ruff mypy imports template definitions \
 	graph mutants deploy remove requirements clean
 
 help: ## Show this list
@@ -50,6 +50,9 @@ env: ## Make or renew the environments under .build
 demo: env ## Turn MTA-STS off for solarmora.com, here (METHOD=delete-record, PUBLISH_NONE=1, FAULT=…)
 	@$(DEV)/python -m local demo --method $(METHOD) $(if $(PUBLISH_NONE),--publish-none) \
 		$(if $(FAULT),--fault $(FAULT))
+
+life: env ## Show the whole life of a domain, days of it in a minute or two
+	@$(DEV)/python -m local life
 
 up: env ## Keep the lab running and print how to reach it, as JSON
 	@$(DEV)/python -m local up

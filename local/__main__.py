@@ -1,5 +1,7 @@
 """Commands: `up` keeps a lab running, `run` sends one event, `demo` shows it all, `bench` measures it.
 
+`life` shows the whole life of a domain.
+
 python -m local up
 python -m local run events/none-policy.json
 python -m local demo --method none-policy --fault stale-cdn
@@ -131,6 +133,10 @@ def main(arguments: list[str]) -> int:
         from local import demo  # noqa: PLC0415 - what it alone needs is loaded for it alone
 
         return demo.main(arguments[1:])
+    if arguments[:1] == ["life"]:
+        from local import life  # noqa: PLC0415 - the same
+
+        return life.main(arguments[1:])
     if arguments[:1] == ["bench"]:
         from local.bench import command  # noqa: PLC0415 - the same
 
@@ -145,6 +151,7 @@ def main(arguments: list[str]) -> int:
     parsed_run.add_argument("event", type=Path)
     parsed_run.add_argument("--timeout", type=float, default=120, help="seconds")
     commands.add_parser("demo", help="show the whole of it", add_help=False)
+    commands.add_parser("life", help="show the life of a domain", add_help=False)
     commands.add_parser("bench", help="measure what a run takes", add_help=False)
     given = parser.parse_args(arguments)
     if given.command == "up":

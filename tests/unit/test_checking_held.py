@@ -51,6 +51,15 @@ def test_a_deletion_that_published_none_needs_none_until_the_end() -> None:
     assert outcome(published_and_deleted(NOT_FOUND))["alarms"] == ["none-not-served"]
 
 
+def test_who_is_to_be_retired_is_told_until_when_the_host_is_needed() -> None:
+    at = ALL_OFF + timedelta(days=3)
+    due = {"retirement": {"at": stamp(at), "request": {}}}
+    retiring = draining(item=item(due=due, due_at=stamp(at)))
+    until = f"until the record goes by itself ({stamp(at)})"
+    assert until in outcome(retiring)["answers"]["trouble"]["next"]
+    assert "by itself" not in outcome(draining())["answers"]["trouble"]["next"]
+
+
 class TestMoving:
     def test_an_enforced_policy_that_names_every_new_host(self) -> None:
         told = outcome(sight(), request(new_mx=["mail.solarmora.com"]))["answers"]["mx"]

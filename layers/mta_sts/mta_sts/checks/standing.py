@@ -11,6 +11,7 @@ from typing import Any, Literal
 from mta_sts.bounds import Bounds, compute
 from mta_sts.checks.sight import Sight
 from mta_sts.domains import policy_host, policy_url, record_name
+from mta_sts.due import RETIREMENT
 from mta_sts.exposure import Moments
 from mta_sts.instants import instant, stamp
 from mta_sts.observed import Findings, HostedZone
@@ -179,6 +180,7 @@ def held(request: Request, sight: Sight, seen: Standing) -> Held | None:
             basis = "as if deleted now"
     else:
         plan = _as_the_run_saw_it(plan, sight, publishes=moments.published_at is not None)
+        plan = _retiring(plan, sight.item or {})
     bounds = compute(plan, moments, sight.look, sight.now)
     labels = tuple(one.label for one in bounds.alive if one.mode != "unknown")
     plan = replace(plan, common_mx=common_mx(sight.history, sight.look, labels), common_of=labels)
@@ -212,6 +214,15 @@ def _announced(sight: Sight, seen: Standing) -> Moments | None:
         fresh_at=instant(fresh) if fresh else None,
         written=True,
     )
+
+
+def _retiring(plan: Plan, item: Mapping[str, Any]) -> Plan:
+    """Have the answers name the moment at which the record goes by itself, where it does."""
+    due, every = item.get("due", {}).get(RETIREMENT), item.get("all_off_at")
+    if not due or not every:
+        return plan
+    margin = instant(due["at"]) - instant(every)
+    return replace(plan, method="retire", drain_margin_seconds=int(margin.total_seconds()))
 
 
 def _as_the_run_saw_it(plan: Plan, sight: Sight, *, publishes: bool) -> Plan:
