@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mta_sts.instants import stamp
-from mta_sts.survey import _remembered_ttl as remembered_ttl
+from mta_sts.record_plan import remembered_ttl
 from tests.unit.plans import NOW
 
 

@@ -4,10 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 from mta_sts.domains import record_name
 from mta_sts.errors import RecordConflictError, ZoneNotDelegatedError
+from mta_sts.instants import instant
 from mta_sts.observed import Findings
 from mta_sts.plan import RecordChange
 from mta_sts.record import Record, RecordSyntaxError, new_id, replacement
@@ -168,6 +170,19 @@ def _wait(name: str, before: RecordSet | None, found: Findings) -> int:
             " run again."
         )
     return wait
+
+
+def remembered_ttl(remembered: Mapping[str, Any], now: datetime) -> int:
+    """Give what remains of the longest TTL that the record had when it was last seen.
+
+    All of it where no run has been confirmed since: some server may have answered until a moment ago.
+    """
+    ends = [
+        instant(seen["seen_at"]) + timedelta(seconds=seen["ttl"])
+        for seen in remembered.get("ttls", ())
+    ]
+    open_ttl = int(remembered.get("open_ttl", 0))
+    return max([open_ttl, *(ceil((end - now).total_seconds()) for end in ends)])
 
 
 def _refuse_wildcards(name: str, found: Findings) -> None:

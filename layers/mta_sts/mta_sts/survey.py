@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
-from math import ceil
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mta_sts.adapters.delegation import addresses_of, delegation, negative_ttl
@@ -19,7 +18,6 @@ from mta_sts.errors import (
     ZoneNotDelegatedError,
     ZoneNotFoundError,
 )
-from mta_sts.instants import instant
 from mta_sts.observed import (
     Findings,
     History,
@@ -29,7 +27,7 @@ from mta_sts.observed import (
     Wildcard,
 )
 from mta_sts.policy_plan import known_bodies
-from mta_sts.record_plan import content
+from mta_sts.record_plan import content, remembered_ttl
 from mta_sts.request import Request
 from mta_sts.settings import Network, Settings
 
@@ -83,7 +81,7 @@ def survey(
         # That there is no record can be remembered only where there is none.
         negative_ttl=0 if stands else negative_ttl(zone.name, servers, network),
         longest_ttl=max(
-            _answered_ttl(name, zone, servers, network), _remembered_ttl(remembered, now)
+            _answered_ttl(name, zone, servers, network), remembered_ttl(remembered, now)
         ),
         used_ids=frozenset(remembered.get("ids", ())),
         id_changes=tuple(recent_changes(remembered.get("id_changes", ()), now)),
@@ -196,19 +194,6 @@ def _answered_ttl(
             " Nothing was changed. Run where the delegated zone is."
         )
     return max((answer.ttl or 0 for answer in asked.answers), default=0)
-
-
-def _remembered_ttl(remembered: Mapping[str, Any], now: datetime) -> int:
-    """Give what remains of the longest TTL that the record had when it was last seen.
-
-    All of it where no run has been confirmed since: some server may have answered until a moment ago.
-    """
-    ends = [
-        instant(seen["seen_at"]) + timedelta(seconds=seen["ttl"])
-        for seen in remembered.get("ttls", ())
-    ]
-    open_ttl = int(remembered.get("open_ttl", 0))
-    return max([open_ttl, *(ceil((end - now).total_seconds()) for end in ends)])
 
 
 def find_zone(

@@ -21,6 +21,7 @@ from mta_sts.policy import Mode
 from mta_sts.policy_plan import bodies, common_mx, untouched
 from mta_sts.record import Record, RecordSyntaxError, is_sts
 from mta_sts.record_check import Answer, readable
+from mta_sts.record_plan import remembered_ttl
 from mta_sts.request import Request
 
 RecordState = Literal["one", "several", "malformed", "none", "unseen"]
@@ -308,11 +309,5 @@ def _plan(request: Request, sight: Sight, seen: Standing) -> Plan:
 
 def _longest_ttl(sight: Sight) -> int:
     """Say for how long an answer of now may be kept: what is seen, or was when a run last looked."""
-    item = sight.item or {}
     seen = [one.ttl for one in sight.answers if one.ttl is not None]
-    later = [
-        instant(one["seen_at"]) + timedelta(seconds=one["ttl"]) - sight.now
-        for one in item.get("ttls", ())
-    ]
-    remembered = [int(left.total_seconds()) for left in later]
-    return max([*(seen or [_SOONEST_TTL]), int(item.get("open_ttl", 0)), *remembered])
+    return max(*(seen or [_SOONEST_TTL]), remembered_ttl(sight.item or {}, sight.now))
