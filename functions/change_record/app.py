@@ -9,7 +9,7 @@ from aws_lambda_powertools import Logger
 from mta_sts import wiring
 from mta_sts.instants import instant, stamp
 from mta_sts.plan import Plan
-from mta_sts.progress import settle
+from mta_sts.progress import refuse_redriven, settle
 from mta_sts.transient import retried_by_the_workflow
 
 logger = Logger()
@@ -24,6 +24,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     ``{"plan", "step": "await", "changed", "since"}`` → ``{"ready", "checked_at", "pause_seconds"}``.
     Raises ConcurrentChangeError or PropagationTimeoutError.
     """
+    refuse_redriven(event)
     plan, now = Plan.from_dict(event["plan"]), datetime.now(UTC)
     zones = wiring.zones(plan.dns_role_arn)
     if event["step"] == "change":

@@ -49,6 +49,7 @@ def _claim(plan: Plan, request: Request, execution: dict[str, str]) -> Claim:
             "ids": sorted({plan.record.found, plan.record.new_id}),
         },
         due=plan.due,
+        generation=plan.generation,
         run={
             "plan_json": json.dumps(plan.to_dict()),
             "method": plan.method,

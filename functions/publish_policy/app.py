@@ -8,6 +8,7 @@ from aws_lambda_powertools import Logger
 from mta_sts import wiring
 from mta_sts.instants import stamp
 from mta_sts.plan import Plan
+from mta_sts.progress import refuse_redriven
 from mta_sts.transient import retried_by_the_workflow
 
 logger = Logger()
@@ -16,6 +17,7 @@ logger = Logger()
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """``{"plan"}`` → ``{"written", "version_id", "etag", "published_at"}``; twice is as once."""
+    refuse_redriven(event)
     plan = Plan.from_dict(event["plan"])
     policy = plan.policy
     if policy.write:

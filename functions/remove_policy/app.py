@@ -8,6 +8,7 @@ from aws_lambda_powertools import Logger
 from mta_sts import wiring
 from mta_sts.instants import stamp
 from mta_sts.plan import Plan
+from mta_sts.progress import refuse_redriven
 from mta_sts.transient import retried_by_the_workflow
 
 logger = Logger()
@@ -19,6 +20,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
     Twice is as once. Raises ConcurrentChangeError where another object stands there by now.
     """
+    refuse_redriven(event)
     plan = Plan.from_dict(event["plan"])
     policy = plan.policy
     version_id = wiring.policy_store().remove(policy.bucket, policy.key, etag=policy.etag)

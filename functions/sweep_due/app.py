@@ -1,7 +1,7 @@
 """Starts what the ledger has due; the schedule calls it every few minutes."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +9,8 @@ from aws_lambda_powertools import Logger
 
 from mta_sts import wiring
 from mta_sts.due import DAY, Delivery, deliveries, postponed
+from mta_sts.instants import stamp
+from mta_sts.request import DUE
 from mta_sts.settings import state_machine
 
 logger = Logger()
@@ -35,7 +37,9 @@ def handler(_event: object, context: Any) -> dict[str, Any]:
             holder = item.get("holder", "")
             if holder and not ledger.ended_long_ago(holder, now):
                 continue  # it ends, or the rule ends it; what is due is still there then
-            started += [one.name for one in deliveries(item, now) if _deliver(one, now)]
+            if item.get("free_from", "") > stamp(now):
+                continue  # a function of a run that was cut short may be at work
+            started += [one.name for one in _next(item, now) if _deliver(one, now)]
         except Exception:
             logger.exception("could not start what is due", domain=domain)
             failed.append(domain)
@@ -43,6 +47,13 @@ def handler(_event: object, context: Any) -> dict[str, Any]:
     if failed:
         raise SweepError(f"What is due could not be started for {', '.join(failed)}.")
     return {"started": started, "left": left}
+
+
+def _next(item: Mapping[str, Any], now: datetime) -> list[Delivery]:
+    """Give what is to be started now: one change at most, and no look beside it."""
+    ripe = deliveries(item, now)
+    changes = [one for one in ripe if DUE[one.kind] != "check"]
+    return changes[:1] or ripe
 
 
 def _time_is_up(context: Any) -> bool:

@@ -6,10 +6,10 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from mta_sts.adapters.policy_host import MOST_ADDRESSES, ask_policy_host, look_at
-from mta_sts.errors import PolicyNotServedError
+from mta_sts.errors import DrainDisturbedError, PolicyNotServedError
 from mta_sts.instants import instant
 from mta_sts.plan import Plan
-from mta_sts.policy_check import describe, evaluate
+from mta_sts.policy_check import describe, evaluate, not_none
 from mta_sts.progress import settle
 from mta_sts.settings import Network
 
@@ -33,6 +33,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
             raise PolicyNotServedError(_refusal(plan, problems))
         if plan.publishes:
             _refuse_unknown_caches(plan, check)
+        if plan.retires:
+            _refuse_disturbed(plan, check)
         return check
     if step == "confirm" and any(laggard.get("policy") for laggard in check["laggards"]):
         raise PolicyNotServedError(_put_back(plan, problems))
@@ -89,6 +91,19 @@ def _refuse_unknown_caches(plan: Plan, check: dict[str, Any]) -> None:
             f"{problems}\nElsewhere it may serve the old policy long after the id is changed. Nothing was"
             " changed. Name the distribution (DistributionId), or the longest time for which the cache may"
             " keep a policy (OtherCacheSeconds), then run again."
+        )
+
+
+def _refuse_disturbed(plan: Plan, check: dict[str, Any]) -> None:
+    """Raise DrainDisturbedError where the host serves no none any more: the plan has seen it a while ago.
+
+    Where the plan found no object, this stack has removed it itself.
+    """
+    wrong = not_none(check, plan.policy.known) if plan.policy.etag else []
+    if wrong:
+        raise DrainDisturbedError(
+            f"{plan.domain} was to lose its record now, but {'; '.join(wrong[:10])}. Nothing was changed."
+            " Mend it and send retire again, for a new drain. This is tried again a day later."
         )
 
 

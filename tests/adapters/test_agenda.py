@@ -1,5 +1,6 @@
 """What is due in the ledger's real table: found by the index, moved only while it still is due."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +10,11 @@ from local.lab import Lab
 from mta_sts.adapters.agenda import Agenda
 from mta_sts.adapters.ledger import LONGEST_FUNCTION_SECONDS, Ledger, recent_changes, run_key
 from mta_sts.due import postponed
-from mta_sts.errors import DomainBusyError, SupersededError
+from mta_sts.errors import ConcurrentChangeError, DomainBusyError, SupersededError
 from mta_sts.instants import stamp
 from tests.adapters.ledgers import ME, NOW, OTHER, claim, end, ledger
 
-LATER = NOW + timedelta(days=7)
+SOON, LATER = NOW + timedelta(days=2), NOW + timedelta(days=7)
 ENTRY = {"at": stamp(LATER), "request": {"method": "delete-record"}}
 WATCH = {"at": stamp(NOW + timedelta(days=1)), "request": {"method": "check"}}
 DUE = {"retirement": ENTRY, "watch": WATCH}
@@ -106,7 +107,7 @@ def test_somebody_who_moves_another_entry_meanwhile_is_not_overwritten(lab: Lab)
 
     assert agenda(lab).move("raced.example", due, change)
     item = book.domain("raced.example")
-    assert item["due"]["watch"]["at"] == stamp(NOW) == item["due_at"]
+    assert item["due"]["watch"]["at"] == stamp(SOON) == item["due_at"]
     assert item["due"]["retirement"]["at"] == stamp(LATER + timedelta(days=1))
 
 
@@ -181,3 +182,48 @@ def test_the_last_change_of_the_id_is_never_forgotten() -> None:
     changes = [{"id": str(number), "gone_at": stamp(at)} for number, at in enumerate(years)]
     assert recent_changes(changes, NOW) == changes[-1:]
     assert recent_changes([], NOW) == []
+
+
+# --- plans and runs that came too late
+
+
+def test_a_plan_that_was_made_before_another_run_does_not_take_the_domain(lab: Lab) -> None:
+    book = ledger(lab)
+    stale = claim("stale-plan.example", OTHER, new_id="new2", generation=0)
+    settled(lab, "stale-plan.example")
+    before = book.domain("stale-plan.example")
+    with pytest.raises(ConcurrentChangeError, match="came after this one's plan was made"):
+        book.claim(stale, NOW)
+    assert book.domain("stale-plan.example") == before
+    seen = replace(stale, generation=before["generation"])
+    book.claim(seen, NOW)
+    book.claim(seen, NOW)  # the answer was lost
+
+
+def test_a_run_that_has_lost_its_claim_is_not_confirmed(lab: Lab) -> None:
+    """Stopped, released, and set going again: what it says is due would be due for nobody."""
+    book = ledger(lab)
+    book.claim(claim("redriven.example"), NOW)
+    end(book, "redriven.example", free_from=NOW)
+    with pytest.raises(ConcurrentChangeError, match=r"does not hold redriven\.example any more"):
+        end(book, "redriven.example", id_change=CHANGE, due=DUE)
+    assert "due" not in book.domain("redriven.example")
+    settled(lab, "twice-confirmed.example")
+    end(book, "twice-confirmed.example", id_change=CHANGE, due=DUE)  # the answer was lost
+
+
+def test_what_this_stack_has_put_there_itself_is_not_saved_over_the_original(lab: Lab) -> None:
+    book = ledger(lab)
+    book.claim(claim("own-work.example"), NOW)
+    ours = {"policies": ["testing"], "ids": ["new1"]}
+    book.finish(
+        "own-work.example", ME, stamp(NOW), run={"status": "confirmed"},
+        domain_fields={"ours": ours}, id_change=CHANGE, due={},
+    )  # fmt: skip
+    tried = {"body": b"in testing", "sha256": "testing"}
+    book.claim(claim("own-work.example", OTHER, new_id="new2", policy=tried), NOW)
+    assert book.domain("own-work.example")["saved"]["policy"]["sha256"] == "aa"
+    end(book, "own-work.example", OTHER)
+    other = {"body": b"somebody's", "sha256": "bb"}
+    book.claim(claim("own-work.example", ME + "3", new_id="new3", policy=other), NOW)
+    assert book.domain("own-work.example")["saved"]["policy"]["sha256"] == "bb"

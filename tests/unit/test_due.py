@@ -234,8 +234,14 @@ def test_what_is_left_of_a_retirement_is_told_name_first(remove: bool, distribut
 
 
 def test_what_failed_is_moved_alone() -> None:
-    moved = postponed(RETIREMENT, WAITING, SOON)
-    assert moved == WAITING | {RETIREMENT: WAITING[RETIREMENT] | {"at": stamp(SOON)}}
+    later = LATE + DAY
+    moved = postponed(RETIREMENT, WAITING, later)
+    assert moved == WAITING | {RETIREMENT: WAITING[RETIREMENT] | {"at": stamp(later)}}
+
+
+def test_what_is_due_is_never_moved_to_an_earlier_moment() -> None:
+    """Whoever sends it by hand, before its time, does not bring it forward by a failure."""
+    assert postponed(RETIREMENT, WAITING, SOON) == WAITING
 
 
 @pytest.mark.parametrize("other", [RETIREMENT, DRAINED])

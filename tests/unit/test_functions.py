@@ -8,7 +8,7 @@ import pytest
 
 from mta_sts import wiring
 from mta_sts.adapters.ledger import Claim
-from mta_sts.errors import PolicyNotFoundError
+from mta_sts.errors import PolicyNotFoundError, SupersededError
 from mta_sts.instants import stamp
 from mta_sts.observed import StoredPolicy
 from mta_sts.plan import Plan
@@ -269,3 +269,22 @@ def test_policy_and_record_are_looked_at_each_by_itself(
     assert handled("record_outcome", event)["changed"] == changed
     assert book.finished["run"]["changed"] == changed
     assert "id_change" not in book.finished, "nothing is confirmed"
+
+
+# --- an execution that was stopped and set going again
+
+
+@pytest.mark.parametrize("verb", ["publish_policy", "change_record", "remove_policy"])
+def test_a_redriven_execution_writes_nothing_more(
+    monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Its claim was released when it was stopped: nothing keeps others away."""
+
+    def touched(*_what: Any) -> Any:
+        pytest.fail("AWS was asked")
+
+    for name in ("policy_store", "zones"):
+        monkeypatch.setattr(wiring, name, touched)
+    event = {"plan": plan().to_dict(), "step": "change", "redriven": True}
+    with pytest.raises(SupersededError, match="stopped and redriven"):
+        handled(verb, event)

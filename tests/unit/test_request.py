@@ -1,6 +1,7 @@
 """The input: everything wrong with it is told at once, and nothing is accepted and ignored."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -296,3 +297,24 @@ def test_known_fields_with_any_value(data: dict[str, object]) -> None:
         return
     assert parsed.dry_run is data.get("dry_run", False)
     assert parsed.reason == data.get("reason", "")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"method": "check", "discover": True, "due": {"kind": "watch"}}, "due is for one domain"),
+        ({"method": "delete-record", "publish_none": True, "due": {"kind": "retirement"}},
+         "and leaves its policy alone"),
+    ],
+)  # fmt: skip
+def test_what_is_due_is_for_one_domain_and_as_planned(changed: dict[str, Any], said: str) -> None:
+    due = {**changed["due"], "generation": 1, "at": "2027-01-31T12:00:00Z"}
+    asked = ({} if "discover" in changed else {"domain": "solarmora.com"}) | changed | {"due": due}
+    with pytest.raises(InvalidRequestError, match=said):
+        Request.parse(asked)
+
+
+def test_a_moment_of_any_length_is_none() -> None:
+    long = "2027-01-31T12:00:00." + "0" * 100_000 + "Z"
+    with pytest.raises(InvalidRequestError, match="restore_at must be a date"):
+        Request.parse(GOOD | {"restore_at": long})

@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 from mta_sts import wiring
-from mta_sts.errors import ConcurrentChangeError, PlanChangedError, RestoreWouldLoseMailError
-from mta_sts.live_mx import LiveMx
+from mta_sts.errors import (
+    ConcurrentChangeError,
+    NothingToRestoreError,
+    PlanChangedError,
+    RestoreWouldLoseMailError,
+)
+from mta_sts.live_mx import LiveMx, MxAnswer, live_mx
 from mta_sts.observed import Findings
 from mta_sts.plan import Plan
 from tests.unit.plans import ENFORCE, NONE, NOW, deletion, findings, plan, policy, stored, txt
@@ -311,3 +316,26 @@ def test_a_large_body_counts_whole() -> None:
     """A plan shows only the beginning of bytes that it carries in base64."""
     one, other = (policy() + b"\xff" * 60_000 + end for end in (b"a", b"b"))
     assert restored(off(one)).digest != restored(off(other)).digest
+
+
+def test_one_name_server_that_lags_behind_saves_no_mail() -> None:
+    """The mail has moved; who asks one of the three that know finds no host that the policy names."""
+    new, old = ((10, "mx.elsewhere.example"),), ((10, "mail.solarmora.com"),)
+    answers = [
+        MxAnswer("solarmora.com", f"ns{number}", f"192.0.2.{number}", "present", hosts=hosts)
+        for number, hosts in enumerate((new, new, new, old), start=1)
+    ]
+    mixed = live_mx("solarmora.com", answers)
+    with pytest.raises(
+        RestoreWouldLoseMailError, match=r"ns1 .* answers 10 mx\.elsewhere\.example"
+    ):
+        restored(off(live_mx=mixed))
+    made = restored(off(live_mx=mixed), accept_mx_mismatch=True)
+    assert made.restored["matched"] == []
+
+
+def test_a_window_that_would_end_with_nothing_to_put_back_is_refused() -> None:
+    found = findings(policy=stored(NONE))
+    with pytest.raises(NothingToRestoreError, match="Nothing was saved"):
+        plan(found, restore_at="2027-01-31")
+    assert plan(findings(), restore_at="2027-01-31").restore_at == "2027-01-31T00:00:00Z"

@@ -135,3 +135,22 @@ def test_substitutions_are_those_of_the_template() -> None:
     tasks = [state for _, state in all_states() if "FunctionName" in state.get("Arguments", {})]
     named = {state["Arguments"]["FunctionName"][2:-1] for state in tasks}
     assert set(re.findall(r"^ +(\w+): !Ref \w+\.Version", block, re.MULTILINE)) == named
+
+
+def test_states_that_write_say_whether_they_were_set_going_again() -> None:
+    """A redriven execution goes on in the state that was cut short, without its claim."""
+    writing = {"PublishPolicy", "ChangeRecord", "RemovePolicy"}
+    told = {
+        name
+        for name, state in STATES.items()
+        if "RedriveCount" in state.get("Arguments", {}).get("Payload", {}).get("redriven", "")
+    }
+    wanted = {
+        name
+        for name, state in STATES.items()
+        if state["Type"] == "Task"
+        and state["Arguments"].get("FunctionName", "")[2:-1] in writing
+        and state["Arguments"]["Payload"].get("step", "change") == "change"
+    }
+    assert told == wanted
+    assert len(wanted) == 4

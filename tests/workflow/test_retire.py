@@ -1,16 +1,19 @@
 """A domain is retired: none, the drain, the margin, and the record goes by itself, not a second early."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from local.lab import DRAIN_MARGIN_SECONDS, Lab
+from mta_sts.due import deliveries
 from mta_sts.instants import instant
 from tests.workflow.life import (
     MAX_AGE,
     add_short,
     due,
+    function,
     item,
     make_due,
     object_is_gone,
@@ -172,3 +175,21 @@ def test_a_retirement_that_ended_half_way_is_finished_later(lab: Lab, domain: st
     assert again.status == "SUCCEEDED", again.cause
     assert item(lab, domain)["phase"] == "retired"
     assert len(started_for(lab, domain, "retirement")) == 2
+
+
+def test_a_plan_that_has_waited_is_not_carried_out_on_another_policy(lab: Lab, domain: str) -> None:
+    """Between plan and deletion the policy came back: the last look before the write sees it."""
+    begun(lab, domain)
+    drained(lab, domain)
+    [delivery] = deliveries(item(lab, domain), datetime.now(UTC))
+    planned = lab.run({**delivery.event, "dry_run": True})
+    assert planned.status == "SUCCEEDED", planned.cause
+    policy = f"version: STSv1\nmode: enforce\nmx: mail.{domain}\nmax_age: {MAX_AGE}\n"
+    lab.account.put_policy(*lab.policy_object(domain), policy)
+    answer = lab.client("lambda").invoke(
+        FunctionName=function(lab, "VerifyPolicy"),
+        Payload=json.dumps({"plan": planned.output, "step": "host"}),
+    )
+    told = json.loads(answer["Payload"].read())
+    assert told["errorType"] == "DrainDisturbedError"
+    assert "mode enforce" in told["errorMessage"]

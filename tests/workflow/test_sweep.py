@@ -155,3 +155,29 @@ def test_change_id_announces_a_policy_that_was_changed_by_hand(lab: Lab, domain:
     assert output["enforced_by_readers_at"] == output["moments"]["record_gone_at"]
     assert item(lab, domain)["phase"] == "on"
     assert stamp(datetime.now(UTC)) >= output["enforced_first_at"]
+
+
+def test_beside_a_change_nothing_is_looked_at(lab: Lab, domain: str) -> None:
+    """The watch would see the change half done, and raise the alarm about this stack's own work."""
+    drained(lab, domain)
+    make_due(lab, domain, "watch", datetime.now(UTC) - timedelta(days=2))
+    call(lab, "SweepDue", {})
+    assert len(started_for(lab, domain, "retirement")) == 1
+    assert started_for(lab, domain, "watch") == []
+
+
+def test_what_a_run_that_was_cut_short_may_still_do_is_waited_for(lab: Lab, domain: str) -> None:
+    drained(lab, domain)
+    table = {
+        "TableName": lab.stack_outputs["LedgerTableName"],
+        "Key": {"domain": {"S": domain}, "item": {"S": "domain"}},
+    }
+    soon = stamp(datetime.now(UTC) + timedelta(minutes=1))
+    lab.client("dynamodb").update_item(
+        **table,
+        UpdateExpression="SET free_from = :soon",
+        ExpressionAttributeValues={":soon": {"S": soon}},
+    )
+    assert sweep(lab, domain) == []
+    lab.client("dynamodb").update_item(**table, UpdateExpression="REMOVE free_from")
+    assert len(sweep(lab, domain)) == 1

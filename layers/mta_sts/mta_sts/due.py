@@ -65,8 +65,9 @@ def after(
 
 
 def postponed(kind: str, entries: Entries, at: datetime) -> dict[str, Any]:
-    """Give the entries with one of them moved."""
-    return {**entries, kind: {**entries[kind], "at": stamp(at)}}
+    """Give the entries with one of them moved, never to an earlier moment."""
+    later = max(stamp(at), str(entries[kind]["at"]))
+    return {**entries, kind: {**entries[kind], "at": later}}
 
 
 def watched(

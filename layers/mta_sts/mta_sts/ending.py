@@ -11,7 +11,12 @@ from mta_sts import messages
 from mta_sts.adapters.ledger import run_key
 from mta_sts.domains import DomainNameError, normalise
 from mta_sts.due import DAY, DRAINED, after, postponed, watched
-from mta_sts.errors import InvalidRequestError, PolicyNotFoundError
+from mta_sts.errors import (
+    DomainBusyError,
+    DrainNotOverError,
+    InvalidRequestError,
+    PolicyNotFoundError,
+)
 from mta_sts.instants import instant, stamp
 from mta_sts.outcome import BEFORE_WRITES, Standing, succeeded, what_changed
 from mta_sts.plan import Plan
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from mta_sts.adapters.route53 import Zones
     from mta_sts.adapters.s3 import PolicyStore
 
+_SOON = timedelta(minutes=5)  # a domain that is held is free again before long
 _CHECK_KEPT = ("state", "subject", "text", "alarms", "findings")
 
 
@@ -112,7 +118,7 @@ def failed(
         plan,
         confirmed=(event.get("outcome") or {}).get("text", ""),
     )
-    again = _try_again(event, agenda, not_before(cause) or now + DAY)
+    again = _try_again(event, agenda, _again_at(name, cause, now))
     text += f"\n\n{again}Execution: {execution['arn']}"
     notice = {"subject": subject, "text": text, "changed": changed}
     if plan is not None and not plan.dry_run:
@@ -135,10 +141,17 @@ def failed(
     return notice
 
 
+def _again_at(error: str, cause: str, now: datetime) -> datetime:
+    """Say when what was due is tried again: when it can work, or a day later."""
+    if error == DrainNotOverError.__name__:
+        return not_before(cause) or now + DAY
+    return now + _SOON if error == DomainBusyError.__name__ else now + DAY
+
+
 def _try_again(event: Mapping[str, Any], agenda: "Agenda", at: datetime) -> str:
     """Move what the run was started for; say so."""
     request = _request(event)
-    if request is None or request.due is None:
+    if request is None or request.due is None or request.dry_run:
         return ""
     due = {
         "kind": request.due.kind,
@@ -160,8 +173,12 @@ def checked(
     check, execution = event["check"], event["execution"]
     request = Request.parse(event["request"])
     due = request.due
-    wanted = due is not None and not check.get("superseded")
-    notify = wanted and due is not None and (due.kind == DRAINED or bool(check["alarms"]))
+    notify = due is not None and (due.kind == DRAINED or bool(check["alarms"]))
+    if due is not None and notify:
+        # A run that has come in between was perhaps seen half done; whoever sent it is told by it.
+        item = ledger.domain(request.domain)
+        other = bool(item.get("holder")) or item.get("generation", 0) != due.generation
+        notify = not (other or check["superseded"])
     if not request.discover and not request.dry_run:
         ledger.record(
             request.domain,

@@ -152,6 +152,16 @@ def live_mx(
     )
 
 
+def lacking(patterns: Sequence[str], mx: LiveMx) -> list[MxAnswer]:
+    """List the answers in which a policy names no host: who asks these servers delivers to nobody."""
+    return [
+        answer
+        for answer in mx.answers
+        if answer.outcome in _ANSWERED
+        and not any(mx_matches(one, host) for one in patterns for _, host in answer.candidates)
+    ]
+
+
 def match(patterns: Sequence[str], mx: LiveMx) -> Match:
     """Sort the live MX hosts by whether some pattern of a policy names them (RFC 8461 section 4.1)."""
     matched = [host for host in mx.hosts if any(mx_matches(one, host) for one in patterns)]

@@ -122,9 +122,9 @@ class Plan:
     that is proven later.
     A body in ``bodies`` lists in ``refuses`` the places in ``new_mx`` of those that its policy does not name;
     ``common_mx`` are the patterns that all policies which may still be held have in common, and
-    ``common_of`` names these. ``due`` is what the sweep started the run for, None by hand. ``pending`` is
-    what the ledger has due: ``{"kind", "at"}``. ``restored`` says of a ``restore`` what is put back
-    (``saved_at``, ``unmatched``: the live MX hosts that it does not name).
+    ``common_of`` names these. ``due`` is what the sweep started the run for, None by hand; ``generation``
+    is the ledger's, and ``pending`` what it has due: ``{"kind", "at"}``. ``restored`` says of a
+    ``restore`` what is put back (``saved_at``, ``unmatched``: the live MX hosts that it does not name).
     """
 
     domain: str
@@ -161,6 +161,7 @@ class Plan:
     restore_mode: str = ""
     accept_mx_mismatch: bool = False
     due: Mapping[str, Any] | None = None
+    generation: int = 0
     pending: tuple[Mapping[str, Any], ...] = ()
     restored: Mapping[str, Any] = field(default_factory=dict)
     expected: Mapping[str, Any] = field(default_factory=dict)

@@ -32,6 +32,7 @@ from mta_sts.request import Request
 from mta_sts.restoring import (
     plan_restored,
     refuse_lost_mail,
+    refuse_nothing_to_restore,
     refuse_what_is_not_ours,
     saved_record,
 )
@@ -64,6 +65,8 @@ def build(
     :mod:`mta_sts.restoring` and :mod:`mta_sts.retiring` refuse.
     """
     refuse_superseded(request, found)
+    if request.restore_at:
+        refuse_nothing_to_restore(request, found)
     warnings: list[str] = []
     policy, record, restored = _changes(request, found, other_cache_seconds, now, warnings)
     _refuse_to_remove(request, found)
@@ -112,6 +115,7 @@ def build(
         restore_mode=request.restore_mode,
         accept_mx_mismatch=request.accept_mx_mismatch,
         due=_due(request),
+        generation=int(found.remembered.get("generation", 0)),
         pending=tuple(
             {"kind": kind, "at": entry["at"]}
             for kind, entry in found.remembered.get("due", {}).items()

@@ -181,6 +181,21 @@ def look(
     }
 
 
+def not_none(seen: Mapping[str, Any], known: Mapping[str, str]) -> list[str]:
+    """Say by a look why not every address is known to serve a ``none`` policy of ours; empty where each does.
+
+    Of a ``none`` policy by other hands nobody knows what was served before it.
+    """
+    wrong = list(seen["doubts"])
+    if not seen["agreeing"]:
+        wrong.append(f"{seen['host']} has no address that answers")
+    return wrong + [
+        f"{row['address']} of {seen['host']} serves {row['found']}"
+        for row in seen["agreeing"]
+        if row["mode"] != "none" or row["sha256"] not in known
+    ]
+
+
 def _look_entry(answer: Fetched) -> dict[str, Any]:
     """Leave out what a long list of addresses has no room for."""
     return _entry(answer) | {"cache_control": ""}

@@ -4,10 +4,23 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from mta_sts.errors import PropagationTimeoutError
+from mta_sts.errors import PropagationTimeoutError, SupersededError
 from mta_sts.plan import Waits
 
 LONGEST_PAUSE = 60
+
+
+def refuse_redriven(event: Mapping[str, Any]) -> None:
+    """Raise SupersededError where a stopped execution was set going again: its claim is not its own any more.
+
+    Step Functions goes on in the state that was cut short ("redrive"), with a plan of then.
+    """
+    if event.get("redriven"):
+        raise SupersededError(
+            "This execution was stopped and redriven. Its claim was released when it was stopped, and"
+            " others may have changed the domain since. Nothing more was changed."
+            " Send the same request again instead."
+        )
 
 
 def settle(

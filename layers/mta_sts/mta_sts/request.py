@@ -20,6 +20,7 @@ _TEXTS = {"requested_by": 256, "ticket": 256, "reason": 2000}  # most characters
 _MOMENTS = ("accept_exposure_until", "ids_changed_since", "restore_at")
 _DIGESTS = ("approved_plan", "accept_current")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_LONGEST_MOMENT = 40  # characters
 _YEARS = range(2000, 3000)  # what lies outside is a slip
 _MOST_MX = 20
 _MOST_TOLD = 20
@@ -176,6 +177,8 @@ def _misplaced(request: Request, data: Mapping[str, Any]) -> list[str]:
         ]
     if request.due and DUE[request.due.kind] != method:
         told.append(f"due {request.due.kind} is for {DUE[request.due.kind]} only")
+    if request.due and (request.discover or request.publish_none):
+        told.append("due is for one domain, and leaves its policy alone")
     if request.discover and "domain" in data:
         told.append("discover looks for every domain: leave domain out")
     return told
@@ -241,7 +244,7 @@ def _moment(data: Mapping[str, Any], name: str, problems: list[str]) -> datetime
         problems.append(f"{wanted}; it is {_kind(value)}")
         return None
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value[:_LONGEST_MOMENT])
         if _DATE.fullmatch(value):
             moment = moment.replace(tzinfo=UTC)
         if moment.tzinfo is not None and moment.year in _YEARS:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from mta_sts.errors import (
     RecordConflictError,
     RestoreWouldLoseMailError,
 )
-from mta_sts.live_mx import LiveMx, match
+from mta_sts.live_mx import LiveMx, Match, MxAnswer, lacking, match
 from mta_sts.observed import Findings
 from mta_sts.plan import PolicyChange, RecordChange
 from mta_sts.policy import Mode, read, served_mode
@@ -58,6 +58,13 @@ def plan_restored(
         untouched(found, other_cache_seconds), body, saved["media_type"], write=not same
     )
     return replace(change, headers=saved["headers"], tagging=saved["tagging"])
+
+
+def refuse_nothing_to_restore(request: Request, found: Findings) -> None:
+    """Raise NothingToRestoreError where a window would end with nothing to put back."""
+    mode = served_mode(read(found.stored.body)) if found.stored else Mode.NONE.value
+    if mode == Mode.NONE.value:
+        _saved_policy(found, request.domain)
 
 
 def _saved_policy(found: Findings, domain: str) -> Mapping[str, Any]:
@@ -140,7 +147,9 @@ def refuse_lost_mail(
     if mx is None:
         raise ValueError("a restore needs a look at the MX records")
     patterns = read(policy.body).mx
-    fits = match(patterns, mx)
+    fits, short = match(patterns, mx), lacking(patterns, mx)
+    if short:  # a change that is not everywhere: who asks there finds no host that the policy names
+        fits = Match((), mx.hosts)
     seen = {
         "saved_at": found.remembered["saved"]["saved_at"],
         "patterns": list(patterns[:20]),
@@ -152,12 +161,12 @@ def refuse_lost_mail(
     # By its own word, since who reads a malformed policy at all reads that.
     if not fits.matched and read(policy.body).mode == Mode.TESTING.value:
         warnings.append(
-            f"The policy that was saved names {named}, but {_live(mx)}: in testing no mail is held up, and"
-            " senders only report it."
+            f"The policy that was saved names {named}, but {_live(mx, short)}: in testing no mail is held"
+            " up, and senders only report it."
         )
     elif not fits.matched:
         text = (
-            f"The policy that was saved names {named}, but {_live(mx)}: senders that enforce it would"
+            f"The policy that was saved names {named}, but {_live(mx, short)}: senders that enforce it would"
             f" deliver to nobody"
         )
         if not request.accept_mx_mismatch:
@@ -180,11 +189,13 @@ def refuse_lost_mail(
     return seen
 
 
-def _live(mx: LiveMx) -> str:
+def _live(mx: LiveMx, short: Sequence[MxAnswer]) -> str:
     if not mx.known:
         return f"which MX hosts there are is not known: {'; '.join(mx.problems[:_MOST_SHOWN])}"
     if mx.null:
         return "the domain has a null MX and takes no mail"
+    if short and len(short) < len(mx.answers):
+        return f"{short[0].server} ({short[0].address}) answers {short[0].text}, as others may"
     hosts = ", ".join(mx.hosts[:_MOST_SHOWN])
     if mx.implicit and len(mx.hosts) == 1:
         return f"there is no MX record, so that {hosts} itself takes the mail"

@@ -1,8 +1,6 @@
 """The second half of a retirement: may the record go now? And what is due after a run."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from mta_sts.bounds import Bounds
 from mta_sts.errors import DrainDisturbedError, DrainNotOverError, SupersededError
@@ -10,6 +8,7 @@ from mta_sts.instants import instant, stamp
 from mta_sts.observed import Findings
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode
+from mta_sts.policy_check import not_none
 from mta_sts.request import Request
 
 _NOT_BEFORE = "Not before "
@@ -58,19 +57,8 @@ def refuse_disturbed(plan: Plan, found: Findings) -> None:
             if plan.record.old
             else "the record is gone already"
         )
-    if removed:
-        rows: list[Mapping[str, Any]] = []
-    else:
-        rows = plan.host["agreeing"]
-        wrong += plan.host["doubts"]
-        if not rows:
-            wrong.append(f"{plan.policy_host} has no address that answers")
-    wrong += [
-        f"{row['address']} of {plan.policy_host} serves {row['found']}"
-        for row in rows
-        # Of a none policy by other hands nobody knows what was served before it.
-        if row["mode"] != Mode.NONE.value or row["sha256"] not in plan.policy.known
-    ]
+    if not removed:
+        wrong += not_none(plan.host, plan.policy.known)
     if wrong:
         raise DrainDisturbedError(
             f"{plan.domain} is to lose its record now, but {'; '.join(wrong[:10])}. What senders hold cannot"

@@ -47,7 +47,8 @@ class Claim:
     says that there is an STS record to be saved. ``wait_seconds`` is for how long an answer of before may
     be kept anywhere, as the plan has it. ``ours`` are the policies (SHA-256, empty for none) and ids
     (empty for no record) that may stand there once the run has begun, if nobody else changes them.
-    ``due`` is what the sweep started the run for (kind, generation, at), None for a run by hand.
+    ``due`` is what the sweep started the run for (kind, generation, at), None for a run by hand, of which
+    ``generation`` is the one that its plan has seen.
     """
 
     domain: str
@@ -63,6 +64,7 @@ class Claim:
     run: Mapping[str, Any]
     ours: Mapping[str, Any] = field(default_factory=dict)
     due: Mapping[str, Any] | None = None
+    generation: int | None = None
 
     @property
     def key(self) -> str:
@@ -108,8 +110,11 @@ class Ledger:
         # A domain that had no policy has nothing to restore; the first save stands, as does a newer
         # one of a policy that is worth it.
         saved = {"policy": claim.policy, "record": claim.record, "saved_at": stamp(now)}
-        keep = "saved = :saved" if claim.worth_restoring else "saved = if_not_exists(saved, :saved)"
-        if claim.worth_restoring and not claim.old_record and item.get("saved"):
+        # What this stack has put there itself, a try in testing say, is saved already, or not worth it.
+        own = (claim.policy or {}).get("sha256") in item.get("ours", {}).get("policies", ())
+        worth = claim.worth_restoring and not own
+        keep = "saved = :saved" if worth else "saved = if_not_exists(saved, :saved)"
+        if worth and not claim.old_record and item.get("saved"):
             # A run before this one took the record away: what it saved of it stands.
             keep = "saved.policy = :policy"
             saved = {}
@@ -140,6 +145,10 @@ class Ledger:
         if claim.due is None:
             raised = ", generation = if_not_exists(generation, :none) + :one"
             values |= {":none": 0, ":one": 1}
+            if claim.generation is not None:
+                never = "attribute_not_exists(generation) OR " if claim.generation == 0 else ""
+                still_due = f" AND ({never}generation = :planned)"
+                values |= {":planned": claim.generation}
         else:
             still_due = " AND generation = :generation AND due.#kind.#at = :at"
             names = {"ExpressionAttributeNames": {"#kind": claim.due["kind"], "#at": "at"}}
@@ -206,7 +215,8 @@ class Ledger:
         """Write how a run ended and release its claim.
 
         Done twice it does nothing new; a claim of another execution is left alone. A run that has an
-        ``id_change`` is confirmed: no server answers as before any more, so ``open_ttl`` goes. ``due``
+        ``id_change`` is confirmed: no server answers as before any more, so ``open_ttl`` goes. Raises
+        ConcurrentChangeError where such a run has lost its claim. ``due``
         takes the place of all that was due, and raises the generation; None leaves it as it is. Where
         functions of the run may still be at work, ``free_from`` is when the domain may be taken again.
         """
@@ -214,6 +224,8 @@ class Ledger:
         fields = dict(domain_fields)
         changes = [f"{name} = :{name}" for name in fields]
         if id_change:
+            fields["confirmed_by"] = execution_arn
+            changes.append("confirmed_by = :confirmed_by")
             # The claim keeps every other run away, so reading and writing the list is no race.
             known = self.domain(domain).get("id_changes", [])
             now = instant(id_change["at"])
@@ -248,6 +260,13 @@ class Ledger:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                 raise
+            confirmed_by = self.domain(domain).get("confirmed_by") if id_change else execution_arn
+            if confirmed_by != execution_arn:
+                raise ConcurrentChangeError(
+                    f"This run does not hold {domain} any more: it was stopped, and its claim was released."
+                    " What it has confirmed cannot be written down. Send the same request again; an"
+                    " execution that was stopped is not to be redriven."
+                ) from error
 
     def record(self, domain: str, key: str, run: Mapping[str, Any]) -> None:
         """Write down a run that takes no claim."""
@@ -309,6 +328,11 @@ class Ledger:
             return SupersededError(
                 f"What was due for {claim.domain} at {claim.due['at']} ({claim.due['kind']}) is not due any"
                 " more: another run came after it. Nothing was changed, and nothing has to be done."
+            )
+        if claim.generation is not None and item.get("generation", 0) != claim.generation:
+            return ConcurrentChangeError(
+                f"Another run for {claim.domain} came after this one's plan was made, which does not hold any"
+                " more. Nothing was changed. Run again for a new plan."
             )
         return ConcurrentChangeError(
             f"The id {claim.new_id} was used for {claim.domain} after the plan was made, and no id is ever"

@@ -202,8 +202,14 @@ class PolicyStore:
         What is gone already is success, with an empty id. Raises ConcurrentChangeError where another
         object stands there; nothing was removed then.
         """
-        if self._present(bucket, key) is None:
+        present = self._present(bucket, key)
+        if present is None:
             return ""
+        if not etag:
+            raise ConcurrentChangeError(
+                f"s3://{bucket}/{key} was written after the plan was made, which found no object there. It"
+                " was not removed. Find out who writes it, then remove it by hand."
+            )
         try:
             removed = self._s3.delete_object(Bucket=bucket, Key=key, IfMatch=etag)
         except ClientError as error:
