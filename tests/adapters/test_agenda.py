@@ -102,7 +102,7 @@ def test_somebody_who_moves_another_entry_meanwhile_is_not_overwritten(lab: Lab)
     def change(kind: str, entries: Any) -> Any:
         if next(turns, False):  # the other comes in between reading and writing
             other = started(book, "raced.example", "watch")
-            agenda(lab).move("raced.example", other, lambda k, e: postponed(k, e, NOW))
+            agenda(lab).move("raced.example", other, lambda k, e: postponed(k, e, SOON))
         return postponed(kind, entries, LATER + timedelta(days=1))
 
     assert agenda(lab).move("raced.example", due, change)
