@@ -31,7 +31,7 @@ DUE = {
 # For each bad event all that its refusal has to say.
 REFUSALS = {
     "check-that-changes": [
-        "keep_mx is for none-policy and delete-record and retire only",
+        "keep_mx is for none-policy, delete-record and retire only",
         "approved_plan is for",
     ],
     "discover-with-a-domain": ["discover looks for every domain: leave domain out"],
