@@ -125,6 +125,8 @@ deploy: env ## Build and deploy to AWS, guided, with termination protection
 	@$(DEV)/python -m local.protect samconfig.local.toml
 
 remove: env ## Remove the deployed stack; refused while anything is due, unless FORCE=yes
+	@test -e samconfig.local.toml || { echo "There is no samconfig.local.toml, in which make deploy" \
+		"writes which stack it is" >&2; exit 1; }
 	@$(DEV)/python -m local.remove samconfig.local.toml "$(FORCE)"
 
 requirements: env ## Compile the pinned requirement files anew

@@ -9,6 +9,7 @@ import pytest
 from mta_sts.checks.sight import Sight
 from mta_sts.errors import InvalidRequestError
 from mta_sts.instants import stamp
+from mta_sts.observed import Version
 from mta_sts.policy_check import Fetched
 from tests.unit.plans import ENFORCE, NONE, NOT_FOUND, NOW, SILENT, policy
 from tests.unit.sights import (
@@ -58,6 +59,21 @@ def test_who_is_to_be_retired_is_told_until_when_the_host_is_needed() -> None:
     until = f"until the record goes by itself ({stamp(at)})"
     assert until in outcome(retiring)["answers"]["trouble"]["next"]
     assert "by itself" not in outcome(draining())["answers"]["trouble"]["next"]
+
+
+def test_a_policy_that_came_back_for_a_moment_is_held_until_another_id() -> None:
+    """Who fetched it renews it on the id of the run, and none that is served since reaches nobody."""
+    turned_off = versions(ENFORCE, NONE, last=PUBLISHED)
+    back = Version("v3", PUBLISHED + timedelta(minutes=1), ENFORCE)
+    again = Version("v4", PUBLISHED + timedelta(minutes=2), NONE)
+    history = replace(turned_off, versions=(*turned_off.versions, back, again))
+    told = outcome(draining(history=history))
+    assert "policy-came-back" in told["alarms"]
+    assert told["all_off_at"] is None or told["all_off_at"] > stamp(NOW)
+    assert not told["over"]
+    [found] = [one for one in told["findings"] if one["code"] == "policy-came-back"]
+    assert "change-id" in found["next"]
+    assert "policy-came-back" not in outcome(draining())["alarms"]
 
 
 class TestMoving:

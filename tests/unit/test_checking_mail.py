@@ -86,7 +86,7 @@ class TestLiveMx:
 class TestStillHeld:
     def test_an_older_policy_that_names_none_of_the_present_hosts(self) -> None:
         told = finding(outcome(draining(mx=hosts(MOVED))), "mx-not-named-by-held")
-        assert told["level"] == "warning"
+        assert told["level"] == "alarm", "the mail has moved too early"
         assert told["evidence"]["none_named"] is True
         assert (
             "Version v1, which may be held until 2026-12-01T03:05:06Z, does not name any MX"

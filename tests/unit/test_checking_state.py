@@ -202,9 +202,7 @@ class TestRisk:
         told = outcome(draining(mx=hosts("mx.moved.example")))
         assert told["state"] == "off"
         assert told["answers"]["trouble"]["mail_at_risk"] is True
-        assert (
-            told["text"].split("\n")[1].startswith("Mail may be at risk: version v1, which may be")
-        )
+        assert told["text"].split("\n")[1].startswith("Mail is at risk: version v1, which may be")
 
     def test_mx_that_could_not_be_seen_while_a_policy_is_enforced(self) -> None:
         told = outcome(sight(mx=replace(hosts(), known=False)))

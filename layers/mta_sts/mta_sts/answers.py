@@ -253,11 +253,11 @@ def _host(plan: Plan, bounds: Bounds) -> str:
         )
     if every is None:
         return f"look whether {host} serves a policy, because {bounds.renewal.reason}"
-    if every <= bounds.now and plan.method != "retire":
+    if every <= bounds.now and not plan.retiring:
         more = "" if plan.deletes else ", but its record still does"
         return f"nobody needs {host} for MTA-STS any more{more}"
     until = bounds.until(every, bounds.every_known)
-    if plan.method == "retire":
+    if plan.retiring:
         until = f"until the record goes by itself ({stamp(deadline(every, plan))})"
     if not plan.publishes:
         return (

@@ -4,6 +4,7 @@ For the workflow's last states and for the rule that takes care of executions wh
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,13 @@ _CHECK_KEPT = ("state", "subject", "text", "alarms", "findings")
 
 def confirmed(event: Mapping[str, Any], plan: Plan, ledger: "Ledger", now: datetime) -> Any:
     """Write down a confirmed run, release the domain, note what is due; return the output."""
-    execution, request = event["execution"], Request.parse(event["request"])
+    execution = event["execution"]
+    since = plan.ids_changed_since
+    request = replace(  # what was vouched for when a drain began counts on where change-id mends it
+        Request.parse(event["request"]),
+        longest_max_age=plan.longest_max_age,
+        ids_changed_since=instant(since) if since else None,
+    )
     pending = ledger.domain(plan.domain).get("due", {})
     entries: dict[str, Any] = {}
 
@@ -68,6 +75,10 @@ def confirmed(event: Mapping[str, Any], plan: Plan, ledger: "Ledger", now: datet
             "current_id": plan.record.new_id,
             "policy_sha256": sha256,
             "ours": {"policies": [sha256], "ids": [plan.record.new_id]},
+            "attested": {
+                "longest_max_age": plan.longest_max_age,
+                "ids_changed_since": plan.ids_changed_since or None,
+            },
             "last_outcome": summary,
         },
         id_change={

@@ -14,6 +14,7 @@ from mta_sts.instants import instant, stamp
 from mta_sts.plan import Plan
 from mta_sts.record_plan import has_sts
 from mta_sts.record_set import RecordSet
+from mta_sts.retiring import deadline
 
 # States that come before the first write; whatever fails in them has changed nothing.
 BEFORE_WRITES = frozenset(
@@ -157,11 +158,13 @@ def _certificates(plan: Plan, policy_check: Mapping[str, Any], bounds: Bounds) -
         return []
     ends = [row["certificate_not_after"] for row in policy_check.get("agreeing", [])]
     first = min((end for end in ends if end), default="")
-    if not first or instant(first) >= bounds.every:
+    needed = deadline(bounds.every, plan) if plan.retiring else bounds.every
+    if not first or instant(first) >= needed:
         return []
+    what = "the record goes by itself" if plan.retiring else "every sender has let go"
     end = (
-        f"The certificate of the policy host ends {first}, before every sender has let go"
-        f" ({stamp(bounds.every)}): renew it, because no policy is fetched without (RFC 8461 section 3.3)."
+        f"The certificate of the policy host ends {first}, before {what}"
+        f" ({stamp(needed)}): renew it, because no policy is fetched without (RFC 8461 section 3.3)."
     )
     return [end]
 

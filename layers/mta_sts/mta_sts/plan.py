@@ -178,6 +178,14 @@ class Plan:
         return self.policy.after_mode not in {"", "none"}
 
     @property
+    def retiring(self) -> bool:
+        """Whether the record goes by itself once the drain is over."""
+        kept = self.method == "change-id" and not self.leaves_on
+        return self.method == "retire" or (
+            kept and any(one["kind"] == "retirement" for one in self.pending)
+        )
+
+    @property
     def retires(self) -> bool:
         """Whether this is the second half of a retirement."""
         return self.due is not None and self.due["kind"] == "retirement"

@@ -30,8 +30,8 @@ from mta_sts.policy_plan import bodies, common_mx, plan_policy
 from mta_sts.record_plan import plan_change, plan_deletion
 from mta_sts.request import Request
 from mta_sts.restoring import (
+    compare_mx,
     plan_restored,
-    refuse_lost_mail,
     refuse_nothing_to_restore,
     refuse_what_is_not_ours,
     saved_record,
@@ -65,6 +65,7 @@ def build(
     :mod:`mta_sts.restoring` and :mod:`mta_sts.retiring` refuse.
     """
     refuse_superseded(request, found)
+    request = _vouched_for(request, found)
     if request.restore_at:
         refuse_nothing_to_restore(request, found)
     warnings: list[str] = []
@@ -131,6 +132,12 @@ def build(
     if plan.retires:
         refuse_early(plan, bounds, now)
     _refuse_long_exposure(plan, bounds, max_policy_age_seconds)
+    if plan.restore_at and instant(plan.restore_at) <= bounds.record_gone_at:
+        early = (
+            f"restore_at ({plan.restore_at}) comes before any sender has let go"
+            f" ({stamp(bounds.record_gone_at)} at the earliest): MTA-STS would not be off in between."
+        )
+        plan = replace(plan, warnings=(*plan.warnings, early))
     known = tuple(one.label for one in bounds.alive if one.mode != "unknown")
     plan = replace(plan, common_mx=common_mx(history, found.host, known), common_of=known)
     plan = replace(plan, warnings=(*plan.warnings, *_cautions(plan, bounds)))
@@ -153,6 +160,19 @@ def build(
     return plan
 
 
+def _vouched_for(request: Request, found: Findings) -> Request:
+    """Let what was vouched for when a drain began count where change-id mends it, unless it is said anew."""
+    item = found.remembered
+    if request.method != "change-id" or item.get("phase") != "draining":
+        return request
+    told, since = item.get("attested", {}), request.ids_changed_since
+    if request.longest_max_age is None:
+        request = replace(request, longest_max_age=told.get("longest_max_age"))
+    if since is None and told.get("ids_changed_since"):
+        request = replace(request, ids_changed_since=instant(told["ids_changed_since"]))
+    return request
+
+
 def _changes(
     request: Request,
     found: Findings,
@@ -166,7 +186,14 @@ def _changes(
         saved = saved_record(found, request.domain)
         record = plan_change(request.domain, found, now, warnings, saved=saved)
         refuse_what_is_not_ours(request, found, policy, record)
-        return policy, record, refuse_lost_mail(request, found, policy, warnings)
+        return policy, record, compare_mx(request, found, policy, warnings)
+    if request.method == "change-id":
+        record = plan_change(request.domain, found, now, warnings)
+        policy = plan_policy(request, found, other_cache_seconds, warnings)
+        enforced = policy.after_mode != Mode.NONE.value
+        looked = enforced and found.live_mx is not None
+        compared = compare_mx(request, found, policy, warnings) if looked else {}
+        return policy, record, compared
     if request.deletes:
         taken = taken_id(request, found)
         record = plan_deletion(request.domain, found, warnings, taken_id=taken)

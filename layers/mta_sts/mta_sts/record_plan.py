@@ -56,7 +56,10 @@ def plan_change(
         )
     old = contents[marked[0]] if marked else None
     old_id = _id(old, name, "replaced", warnings)
-    if old_id in found.used_ids and found.id_changes and found.id_changes[-1]["id"] != old_id:
+    known = found.id_changes and found.id_changes[-1]["id"] != old_id
+    # A run that ended half way may have left it so.
+    own = old_id in found.remembered.get("ours", {}).get("ids", ())
+    if old_id in found.used_ids and known and not own:
         warnings.append(
             f"The record was put back to {old_id}, an id of the past: senders that know it have renewed what"
             " they hold. Find out what manages the record (Terraform, say), or it will do so again."

@@ -135,50 +135,53 @@ def current_digest(policy: PolicyChange, record: RecordChange) -> str:
     return hashlib.sha256(f"{policy.before_sha256}\n{record.old}".encode()).hexdigest()
 
 
-def refuse_lost_mail(
+def compare_mx(
     request: Request, found: Findings, policy: PolicyChange, warnings: list[str]
 ) -> dict[str, Any]:
-    """Compare the policy to be put back with the live MX; adds to ``warnings``, returns what was seen.
+    """Compare the policy to be announced with the live MX; adds to ``warnings``, returns what was seen.
 
-    Raises RestoreWouldLoseMailError where it enforces and no host that is known satisfies it (RFC 8461
-    section 5): every sender would refuse the domain's mail servers.
+    Of a restore raises RestoreWouldLoseMailError where it enforces and no host that is known satisfies it
+    (RFC 8461 section 5): every sender would refuse the domain's mail servers.
     """
     mx = found.live_mx
     if mx is None:
-        raise ValueError("a restore needs a look at the MX records")
+        raise ValueError("a policy in force needs a look at the MX records")
     patterns = read(policy.body).mx
     fits, short = match(patterns, mx), lacking(patterns, mx)
     if short:  # a change that is not everywhere: who asks there finds no host that the policy names
         fits = Match((), mx.hosts)
     seen = {
-        "saved_at": found.remembered["saved"]["saved_at"],
+        "saved_at": found.remembered.get("saved", {}).get("saved_at", ""),
         "patterns": list(patterns[:20]),
         "mx": mx.evidence(),
         "matched": list(fits.matched[:20]),
         "unmatched": list(fits.unmatched[:20]),
     }
     named = ", ".join(patterns[:_MOST_SHOWN]) or "no host"
+    restores = request.method == "restore"
+    what = "The policy that was saved" if restores else "The present policy"
+    shown = "The policy that is put back" if restores else "The present policy"
     # By its own word, since who reads a malformed policy at all reads that.
     if not fits.matched and read(policy.body).mode == Mode.TESTING.value:
         warnings.append(
-            f"The policy that was saved names {named}, but {_live(mx, short)}: in testing no mail is held"
+            f"{what} names {named}, but {_live(mx, short)}: in testing no mail is held"
             " up, and senders only report it."
         )
     elif not fits.matched:
         text = (
-            f"The policy that was saved names {named}, but {_live(mx, short)}: senders that enforce it would"
+            f"{what} names {named}, but {_live(mx, short)}: senders that enforce it would"
             f" deliver to nobody"
         )
-        if not request.accept_mx_mismatch:
+        if restores and not request.accept_mx_mismatch:
             raise RestoreWouldLoseMailError(
                 f"{text}. Nothing was changed. Put the MX records back first, or put back another policy by"
                 " other means and use change-id; restore_mode: testing restores it without enforcing;"
                 " accept_mx_mismatch: true restores it all the same."
             )
-        warnings.append(f"{text}. accept_mx_mismatch was given.")
+        warnings.append(f"{text}." + " accept_mx_mismatch was given." * restores)
     elif fits.unmatched:
         warnings.append(
-            f"The policy that is put back names {named}, and not {', '.join(fits.unmatched[:_MOST_SHOWN])},"
+            f"{shown} names {named}, and not {', '.join(fits.unmatched[:_MOST_SHOWN])},"
             " which the MX records name: senders that enforce it will not deliver there."
         )
     warnings.extend(f"MX: {problem}." for problem in mx.problems[:_MOST_SHOWN] if mx.known)

@@ -9,7 +9,7 @@ from mta_sts.observed import Findings
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode
 from mta_sts.policy_check import not_none
-from mta_sts.request import Request
+from mta_sts.request import DUE, Request
 
 _NOT_BEFORE = "Not before "
 
@@ -24,8 +24,9 @@ def refuse_superseded(request: Request, found: Findings) -> None:
     if item.get("generation", 0) == due.generation and entry.get("at") == stamp(due.at):
         return
     raise SupersededError(
-        f"What was due for {request.domain} at {stamp(due.at)} ({due.kind}) is not due any more: another run"
-        " came after it, or this is a second delivery. Nothing was changed, and nothing has to be done."
+        f"What was due for {request.domain} at {stamp(due.at)} ({due.kind}) is not due any more under that"
+        " moment: it was done, put off or cancelled since, or this is a second delivery. Nothing was changed."
+        f" A check tells what is due now; to have it done at once, send {DUE[due.kind]} without due."
     )
 
 
@@ -62,9 +63,10 @@ def refuse_disturbed(plan: Plan, found: Findings) -> None:
     if wrong:
         raise DrainDisturbedError(
             f"{plan.domain} is to lose its record now, but {'; '.join(wrong[:10])}. What senders hold cannot"
-            " be told, so nothing was changed. Mend it and send retire again, for a new drain; if the"
-            " record or the policy host was given up on purpose, send delete-record, which says what is"
-            " still held. This is tried again a day later."
+            " be told, so nothing was changed. This is tried again a day later: mend a broken host until"
+            " then. Where the id or the record is the matter, send change-id, which keeps the retirement."
+            " Where another policy was served, send retire again as at first, for a new drain. If the record"
+            " or the policy host was given up on purpose, send delete-record, which says what is still held."
         )
 
 

@@ -89,7 +89,7 @@ def survey(
     )
     if request.remove_policy:
         found = replace(found, versioning=store.versioning(location.bucket))
-    if request.method == "restore":
+    if request.method in {"restore", "change-id"}:
         found = replace(found, live_mx=live_mx(request.domain, network))
     if request.deletes:
         found = replace(found, wildcards=_wildcards(name, zone, zones, network))

@@ -132,9 +132,11 @@ def _still_held(sight: Sight, held: Held) -> Iterator[Finding]:
         none_left = len(missing) == len(hosts)
         what = "any MX host" if none_left else _list(missing)
         fate = "deliver to nobody" if none_left else "do not deliver there"
+        moved_early = none_left and (sight.item or {}).get("phase") == "draining"
+        level: Level = "alarm" if moved_early else "warning"
         yield Finding(
             "mx-not-named-by-held",
-            "warning",
+            level,
             f"Version {one.label}, {held.bounds.held(one)}{_if_turned_off(held)}, does not name {what}:"
             f" senders that hold it {fate}.",
             "keep an MX host that it names among the two that are tried first, until then",

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from mta_sts.checks.sight import Finding, Level, Sight
-from mta_sts.checks.standing import Standing
+from mta_sts.checks.standing import Standing, came_back
 from mta_sts.instants import instant, stamp
 from mta_sts.policy import is_text_plain, mode_of, read
 from mta_sts.policy_check import Fetched
@@ -37,6 +37,15 @@ def _draining(sight: Sight, seen: Standing) -> Iterator[Finding]:
     """Tell where senders that let go could not, or would take an older policy up again (invariant 7)."""
     if not seen.draining:
         return
+    back = came_back(sight)
+    if back:
+        yield Finding(
+            "policy-came-back",
+            "alarm",
+            f"Version {back[-1].version_id} of {stamp(back[-1].since)}, which does not say none, was put"
+            " there after MTA-STS was turned off. Who fetched it renews it on the present id for ever.",
+            "see that none is served again, then send change-id, which ends it and keeps what is due",
+        )
     look, host = sight.look, sight.look["host"]
     if seen.expects_none:
         wrong = [

@@ -14,10 +14,10 @@ from mta_sts.domains import policy_host, policy_url, record_name
 from mta_sts.due import RETIREMENT
 from mta_sts.exposure import Moments
 from mta_sts.instants import instant, stamp
-from mta_sts.observed import Findings, HostedZone
+from mta_sts.observed import Findings, HostedZone, Version
 from mta_sts.plan import Plan, RecordChange, Waits
 from mta_sts.planning import check_attestations
-from mta_sts.policy import Mode
+from mta_sts.policy import Mode, read, served_mode
 from mta_sts.policy_plan import bodies, common_mx, untouched
 from mta_sts.record import Record, RecordSyntaxError, is_sts
 from mta_sts.record_check import Answer, readable
@@ -208,6 +208,8 @@ def _announced(sight: Sight, seen: Standing) -> Moments | None:
     if not turned_off or not seen.announced:
         return None
     published, fresh = told.get("published_at"), told.get("caches_fresh_at")
+    if came_back(sight):
+        return None
     return Moments(
         record_gone_at=instant(told["record_gone_at"]),
         in_sync_at=instant(told["in_sync_at"]),
@@ -215,6 +217,25 @@ def _announced(sight: Sight, seen: Standing) -> Moments | None:
         fresh_at=instant(fresh) if fresh else None,
         written=True,
     )
+
+
+def came_back(sight: Sight) -> list[Version]:
+    """List the policies other than none that were put there after the run which turned MTA-STS off.
+
+    Who fetched one of them renews it on the id of that run, whatever is served since: only another id ends
+    that (RFC 8461 section 3.1).
+    """
+    item = sight.item or {}
+    published = item.get("moments", {}).get("published_at")
+    if item.get("phase") != "draining" or not published:
+        return []
+    return [
+        version
+        for version in sight.history.versions
+        if not version.deleted
+        and version.since > instant(published)
+        and (version.body is None or served_mode(read(version.body)) != Mode.NONE.value)
+    ]
 
 
 def _retiring(plan: Plan, item: Mapping[str, Any]) -> Plan:
