@@ -1,0 +1,78 @@
+"""What change-id looks at and carries on, and a sweep that one domain cannot stop."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mta_sts import wiring
+from mta_sts.instants import stamp
+from mta_sts.plan import Plan
+from tests.unit.plans import LONG_AGO, NONE, findings, plan, stored
+from tests.unit.test_functions import handled
+from tests.unit.test_restoring import ELSEWHERE, mx_of
+
+
+def changed(**found: Any) -> Plan:
+    return plan(findings(**found), method="change-id")
+
+
+def test_an_enforced_policy_that_no_live_host_satisfies_is_not_announced_in_silence() -> None:
+    """It is what was asked for, so it is done; but nobody may read that mail is not at risk."""
+    made = changed(live_mx=ELSEWHERE)
+    assert made.restored["matched"] == []
+    assert any("would deliver to nobody" in told for told in made.warnings)
+    fine = changed(live_mx=mx_of("mail.solarmora.com"))
+    assert fine.restored["matched"] == ["mail.solarmora.com"]
+    assert not any("would deliver to nobody" in told for told in fine.warnings)
+
+
+def test_a_none_policy_asks_nothing_of_the_hosts() -> None:
+    assert changed(policy=stored(NONE), live_mx=ELSEWHERE).restored == {}
+
+
+@pytest.mark.parametrize(("phase", "longest"), [("draining", 604_800), ("on", None)])
+def test_what_was_vouched_for_when_a_drain_began_counts_on(phase: str, longest: int | None) -> None:
+    vouched = {"longest_max_age": 604_800, "ids_changed_since": None}
+    item = {"phase": phase, "attested": vouched}
+    assert changed(policy=stored(NONE), remembered=item).longest_max_age == longest
+
+
+class Agenda:
+    """Two domains have something due; the item of the first cannot be read."""
+
+    def domains(self, **_until: Any) -> Iterator[str]:
+        yield from ("broken.example", "fine.example")
+
+    def item(self, domain: str) -> dict[str, Any]:
+        if domain == "broken.example":
+            raise RuntimeError("no such luck")
+        due = {"watch": {"at": stamp(LONG_AGO), "request": {"method": "check"}}}
+        return {"domain": domain, "generation": 1, "due": due}
+
+
+class Executions:
+    """Remembers whom it was asked to start."""
+
+    class exceptions:  # noqa: N801 - boto3's spelling
+        class ExecutionAlreadyExists(Exception):  # noqa: N818 - the same
+            pass
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def start_execution(self, *, name: str, **_what: str) -> None:
+        self.started.append(name)
+
+
+def test_a_domain_that_cannot_be_dealt_with_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executions = Executions()
+    monkeypatch.setenv("STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:1:stateMachine:m")
+    for name, part in (("agenda", Agenda()), ("ledger", object()), ("executions", executions)):
+        monkeypatch.setattr(wiring, name, lambda part=part: part)
+    with pytest.raises(Exception, match=r"could not be started for broken\.example\.") as caught:
+        handled("sweep_due", {})
+    assert type(caught.value).__name__ == "SweepError", "so that it is seen"
+    assert [name.startswith("watch-fine-example-") for name in executions.started] == [True]
