@@ -34,7 +34,12 @@ from tests.unit.test_retiring import retirement
 MARGIN, DAY = timedelta(days=3), timedelta(days=1)
 SOON, PAST = NOW + timedelta(days=7), NOW - timedelta(days=30)
 LATE = NOW + timedelta(days=20)
-TEXTS = {"requested_by": "jane", "ticket": "MAIL-1", "reason": "new provider"}
+TEXTS = {
+    "requested_by": "jane",
+    "ticket": "MAIL-1",
+    "ticket_id": "MAIL-1",
+    "reason": "new provider",
+}
 AT = stamp(NOW + timedelta(days=2))
 
 

@@ -192,5 +192,6 @@ def _restore(request: Request) -> dict[str, Any]:
 
 
 def _plain(request: Request, method: str) -> dict[str, Any]:
-    texts = {name: getattr(request, name) for name in ("requested_by", "ticket", "reason")}
+    names = ("requested_by", "ticket", "ticket_id", "reason")
+    texts = {name: getattr(request, name) for name in names}
     return {"method": method, **{name: text for name, text in texts.items() if text}}

@@ -20,13 +20,14 @@ _TEXTS = {"requested_by": 256, "ticket": 256, "reason": 2000}  # most characters
 _MOMENTS = ("accept_exposure_until", "ids_changed_since", "restore_at")
 _DIGESTS = ("approved_plan", "accept_current")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TICKET_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # it becomes part of an address
 _LONGEST_MOMENT = 40  # characters
 _YEARS = range(2000, 3000)  # what lies outside is a slip
 _MOST_MX = 20
 _MOST_TOLD = 20
 _FIELDS = (
-    "domain", "method", *_FLAGS, "new_mx", "longest_max_age", *_MOMENTS, *_TEXTS, "restore_mode",
-    *_DIGESTS, "due",
+    "domain", "method", *_FLAGS, "new_mx", "longest_max_age", *_MOMENTS, *_TEXTS, "ticket_id",
+    "restore_mode", *_DIGESTS, "due",
 )  # fmt: skip
 # Which methods a field is for; those that are not named are for all.
 _TURNING_OFF = ("none-policy", "delete-record", "retire")
@@ -70,7 +71,8 @@ class Request:
 
     ``longest_max_age`` (seconds) and ``ids_changed_since`` are attestations: what the caller vouches
     for where the history is not known. ``due`` is None in a request by hand. ``domain`` is empty
-    where ``discover`` is set.
+    where ``discover`` is set. ``ticket_id`` is how the ticket system's own API names the ticket, which
+    people know as ``ticket``; where only that is given and fits, it stands for both.
     """
 
     domain: str
@@ -90,6 +92,7 @@ class Request:
     restore_mode: str = ""
     requested_by: str = ""
     ticket: str = ""
+    ticket_id: str = ""
     reason: str = ""
     approved_plan: str = ""
     accept_current: str = ""
@@ -133,6 +136,7 @@ class Request:
             fields[name] = _moment(data, name, problems)
         for name, most in _TEXTS.items():
             fields[name] = _text(data, name, most, problems)
+        fields["ticket_id"] = _ticket_id(data, problems)
         for name in _DIGESTS:
             fields[name] = _digest(data, name, problems)
         fields["restore_mode"] = _restore_mode(data, problems)
@@ -287,6 +291,16 @@ def _text(data: Mapping[str, Any], name: str, most: int, problems: list[str]) ->
         problems.append(f"{name} contains control characters")
         return ""
     return value
+
+
+def _ticket_id(data: Mapping[str, Any], problems: list[str]) -> str:
+    named = data.get("ticket")
+    default = named if isinstance(named, str) and _TICKET_ID.fullmatch(named) else ""
+    value = data.get("ticket_id", default)
+    if value != "" and not (isinstance(value, str) and _TICKET_ID.fullmatch(value)):
+        problems.append("ticket_id must be 1 to 64 letters, digits, - and _")
+        return ""
+    return str(value)
 
 
 def _digest(data: Mapping[str, Any], name: str, problems: list[str]) -> str:

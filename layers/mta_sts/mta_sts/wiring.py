@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mta_sts.adapters.ledger import Ledger
     from mta_sts.adapters.route53 import Zones
     from mta_sts.adapters.s3 import PolicyStore
+    from mta_sts.intake import Intake
     from mta_sts.live_mx import LiveMx
 
 
@@ -101,6 +102,17 @@ def agenda() -> "Agenda":
     from mta_sts.settings import ledger_table
 
     return Agenda(_database(), ledger_table())
+
+
+@lru_cache
+def intake() -> "Intake":
+    """Give the way from a front door to an execution."""
+    from mta_sts.adapters.deliveries import Deliveries
+    from mta_sts.intake import Intake
+    from mta_sts.settings import ledger_table, state_machine
+
+    deliveries = Deliveries(_database(), ledger_table())
+    return Intake(deliveries, ledger(), executions(), state_machine())
 
 
 @lru_cache
