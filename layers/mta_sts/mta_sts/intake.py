@@ -1,8 +1,8 @@
 """The one way from a front door to an execution: a second delivery is the same run.
 
-A run's name is reserved in the ledger under the delivery's keys before the execution is started. Whoever
+A run's name is reserved under the delivery's keys before the execution is started. Whoever
 dies in between is repeated by the next delivery: Step Functions starts a name once, for as long as it
-remembers it (90 days after the end); the ledger remembers for ever that it was started.
+remembers it (90 days after the end); the table of deliveries remembers for ever that it was started.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ Door = Literal["api", "hook", "event", "schedule"]
 class Ask:
     """What came in through a front door.
 
-    ``domain`` is the policy domain, or what was given for it where it is none: the ledger's partition.
+    ``domain`` is the policy domain, or what was given for it where it is none: the deliveries' partition.
     ``event`` is the execution's input. ``keys`` make a second delivery recognisable, whichever of them it
     bears; with none every call is a new run. ``identity`` is the digest that a second delivery must have;
     empty for that of the event.
@@ -118,7 +118,7 @@ class Intake:
             again = True  # another delivery of the same came first
         found = found or self._deliveries.find(domain, ask.keys)
         if found is None:
-            raise LookupError("a reserved run has to be in the ledger")
+            raise LookupError("a reserved run has to be on record")
         _same(found, ask.digest)
         if not found.started:
             if now - found.reserved_at > _REMEMBERED:

@@ -121,6 +121,11 @@ def ledger_table(env: Mapping[str, str] | None = None) -> str:
     return (os.environ if env is None else env)["LEDGER_TABLE"]
 
 
+def deliveries_table(env: Mapping[str, str] | None = None) -> str:
+    """Name the DynamoDB table of what came through the front doors."""
+    return (os.environ if env is None else env)["DELIVERIES_TABLE"]
+
+
 def state_machine(env: Mapping[str, str] | None = None) -> str:
     """Name the state machine, by its ARN."""
     return (os.environ if env is None else env)["STATE_MACHINE_ARN"]

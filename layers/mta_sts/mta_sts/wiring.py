@@ -109,9 +109,9 @@ def intake() -> "Intake":
     """Give the way from a front door to an execution."""
     from mta_sts.adapters.deliveries import Deliveries
     from mta_sts.intake import Intake
-    from mta_sts.settings import ledger_table, state_machine
+    from mta_sts.settings import deliveries_table, state_machine
 
-    deliveries = Deliveries(_database(), ledger_table())
+    deliveries = Deliveries(_database(), deliveries_table())
     return Intake(deliveries, ledger(), executions(), state_machine())
 
 

@@ -1,7 +1,7 @@
-"""What came in through a front door, in the ledger: the same delivery is the same run, for ever.
+"""What came in through a front door, in a table of its own: the same delivery is the same run, for ever.
 
-One item for each key, beside the domain's own: ``key#<SHA-256>`` with the run's name, the digest of what
-it was started with, that input itself, and the moments at which it was reserved and started.
+One item for each domain and key (by its SHA-256), with the run's name, the digest of what it was started
+with, that input itself, and the moments at which it was reserved and started.
 """
 
 import hashlib
@@ -58,8 +58,8 @@ class Deliveries:
                         "Put": {
                             "TableName": self._table,
                             "Item": _key(domain, key) | typed(fields),
-                            "ConditionExpression": "attribute_not_exists(#item)",
-                            "ExpressionAttributeNames": {"#item": "item"},
+                            "ConditionExpression": "attribute_not_exists(#key)",
+                            "ExpressionAttributeNames": {"#key": "key"},
                         }
                     }
                     for key in dict.fromkeys(keys)
@@ -71,7 +71,7 @@ class Deliveries:
             given = {one.get("Code") for one in error.response.get("CancellationReasons", [])}
             if "ConditionalCheckFailed" in given:
                 return False
-            raise TransientError(f"The ledger was busy: {given}") from error
+            raise TransientError(f"The table of deliveries was busy: {given}") from error
         return True
 
     def started(self, domain: str, keys: Iterable[str], now: datetime) -> None:
@@ -92,4 +92,4 @@ class Deliveries:
 
 
 def _key(domain: str, key: str) -> dict[str, Any]:
-    return typed({"domain": domain, "item": f"key#{hashlib.sha256(key.encode()).hexdigest()}"})
+    return typed({"domain": domain, "key": hashlib.sha256(key.encode()).hexdigest()})
