@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from local import progress, report
+from local import report
 from local.account import NAME_SERVERS
 from local.answers import answers
 from local.ending import ended
@@ -25,6 +25,7 @@ from local.sample import DOMAIN, POLICY, RECORD
 from local.screen import Screen
 from local.watch import comments_of, watch
 from local.world.senders import ConformingSender, HttpsRenewingSender, Network, Sender
+from mta_sts.visits import last_checks
 
 METHODS = ("none-policy", "delete-record")
 TTL_SECONDS, CDN_SECONDS = 5, 3600
@@ -142,7 +143,7 @@ def _show_outcome(screen: Screen, run: Run, people: Sequence[tuple[str, Sender]]
     if status == "SUCCEEDED":
         report.evidence(screen, "The evidence", output["evidence"], _now())
     else:
-        checks = progress.last_checks(run.history)
+        checks = last_checks(run.history)
         report.evidence(screen, "What the checks saw last", checks, _now())
     deliveries, now = _deliveries(people), _now()
     report.senders(screen, "The senders after", deliveries, now)

@@ -10,9 +10,10 @@ from rich.spinner import Spinner
 
 from local import progress
 from local.lab import Lab
-from local.progress import Line, Step, Telling
+from local.progress import Line, Telling
 from local.runs import Run
 from local.screen import Screen, line, seconds
+from mta_sts.visits import Step, steps
 
 POLL_SECONDS = 0.25
 
@@ -30,13 +31,13 @@ def watch(screen: Screen, run: Run, comments: Mapping[str, str], timeout: float)
 
     `comments` say of each state what it is for, which is shown while it lasts.
     """
-    deadline, visits = time.monotonic() + timeout, progress.steps(run.history)
+    deadline, visits = time.monotonic() + timeout, steps(run.history)
     told: set[tuple[int, str]] = set()  # in plain form: what is printed
     settled = 0  # on a terminal: states that are printed for good
     with screen.live(lambda: [_drawn(each, comments) for each in progress.lines(visits)[settled:]]):
         while True:
             ended = run.status != "RUNNING"
-            visits = progress.steps(run.history)
+            visits = steps(run.history)
             if screen.plain:
                 _tell(screen, progress.tellings(visits, over=ended), told, comments)
             else:

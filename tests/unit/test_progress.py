@@ -3,11 +3,12 @@
 from datetime import datetime, timedelta
 
 from local import progress
+from mta_sts.visits import last_checks, steps
 from tests.unit.demo_cases import GONE_AT, LOOP, NOW, PENDING, READY, history
 
 
 def test_states_are_told_with_times_findings_and_what_is_waited_for() -> None:
-    visits = progress.steps(LOOP)
+    visits = steps(LOOP)
     assert [each.name for each in visits] == ["Check", "Wait For", "Check", "Wait Out TTL"]
     first, loop, second, last = visits
     assert (first.pending, first.found) == (True, "not yet: ns-2.example (127.0.0.2)")
@@ -21,7 +22,7 @@ def test_states_are_told_with_times_findings_and_what_is_waited_for() -> None:
 
 
 def test_rounds_of_a_loop_are_one_line_that_settles_when_the_loop_is_left() -> None:
-    merged = progress.lines(progress.steps(LOOP))
+    merged = progress.lines(steps(LOOP))
     assert [(each.latest.name, each.visits) for each in merged] == [
         ("Check", 2),
         ("Wait For", 1),
@@ -33,11 +34,11 @@ def test_rounds_of_a_loop_are_one_line_that_settles_when_the_loop_is_left() -> N
         (5, "Wait", "StateExited", ("Wait Out TTL", READY)),
         (5, "Parallel", "StateEntered", ("Confirm", READY)),
     )
-    assert progress.settled(progress.lines(progress.steps(LOOP + after))) == 3
+    assert progress.settled(progress.lines(steps(LOOP + after))) == 3
 
 
 def test_a_caught_error_and_the_end_of_a_failed_run_are_told_as_failures() -> None:
-    visits = progress.steps(
+    visits = steps(
         history(
             (0, "Task", "StateEntered", ("Check Host", {})),
             (
@@ -63,18 +64,18 @@ WRITTEN = history((0, "Task", "StateExited", ("Publish", {"published_at": GONE_A
 
 def test_the_latest_result_of_each_check_is_found_within_parallel_branches_too() -> None:
     confirmed = history((9, "Parallel", "StateExited", ("Confirm", [READY, HOST])))
-    checks = progress.last_checks([*WRITTEN, *LOOP, *confirmed])
+    checks = last_checks([*WRITTEN, *LOOP, *confirmed])
     assert checks == {"record": READY, "policy": HOST}
 
 
 def test_a_check_of_before_the_write_says_so() -> None:
     before = history((0, "Task", "StateExited", ("Check Host", HOST)))
-    checks = progress.last_checks([*before, *WRITTEN, *LOOP])
+    checks = last_checks([*before, *WRITTEN, *LOOP])
     assert checks == {"record": READY, "policy": HOST | {"before_write": True}}
 
 
 def test_a_parallel_state_does_not_settle_before_its_branches() -> None:
-    visits = progress.steps(
+    visits = steps(
         history(
             (0, "Parallel", "StateEntered", ("Confirm", {})),
             (0, "Task", "StateEntered", ("Check Record", {})),
@@ -97,7 +98,7 @@ def round_of(second: int, output: object) -> list[dict[str, object]]:
 
 def told(events: list[dict[str, object]], *, over: bool) -> list[tuple[str, int, float]]:
     """Return of each telling which state, how many looks, and from which second on."""
-    tellings = progress.tellings(progress.steps(events), over=over)
+    tellings = progress.tellings(steps(events), over=over)
     assert len({each.key for each in tellings}) == len(tellings)
     return [(each.step.name, each.looks, (each.since - NOW).total_seconds()) for each in tellings]
 

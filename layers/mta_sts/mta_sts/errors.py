@@ -4,13 +4,19 @@ Step Functions matches names exactly, so the hierarchy stays flat. A message say
 where, and what to do next.
 """
 
+from collections.abc import Sequence
+
 
 class MtaStsError(Exception):
     """A refusal or failure that this project foresees."""
 
 
 class InvalidRequestError(MtaStsError):
-    """The input is not one that can be carried out; every problem is listed."""
+    """The input is not one that can be carried out; every problem is listed, in ``problems`` one by one."""
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class ZoneNotFoundError(MtaStsError):

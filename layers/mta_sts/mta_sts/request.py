@@ -117,9 +117,8 @@ class Request:
     def parse(cls, data: object) -> Self:
         """Check an execution's input; raise InvalidRequestError naming every problem at once."""
         if not isinstance(data, Mapping):
-            raise InvalidRequestError(
-                f"The input must be a JSON object such as {_EXAMPLE}; it is {_kind(data)}."
-            )
+            wrong = f"The input must be a JSON object such as {_EXAMPLE}; it is {_kind(data)}."
+            raise InvalidRequestError(wrong, [wrong])
         problems = [
             f"unknown field {_shown(name)} (known: {', '.join(_FIELDS)})"
             for name in data
@@ -147,7 +146,7 @@ class Request:
             more = f"; and {len(problems) - _MOST_TOLD} more" if len(problems) > _MOST_TOLD else ""
             told = "; ".join(problems[:_MOST_TOLD]) + more
             raise InvalidRequestError(
-                f"The input cannot be carried out: {told}. An example: {_EXAMPLE}"
+                f"The input cannot be carried out: {told}. An example: {_EXAMPLE}", problems
             )
         return request
 

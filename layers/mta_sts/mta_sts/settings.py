@@ -126,6 +126,11 @@ def deliveries_table(env: Mapping[str, str] | None = None) -> str:
     return (os.environ if env is None else env)["DELIVERIES_TABLE"]
 
 
+def api_authorisation(env: Mapping[str, str] | None = None) -> str:
+    """Say by what the gateway knows who calls: IAM or OAUTH."""
+    return (os.environ if env is None else env)["API_AUTHORISATION"]
+
+
 def state_machine(env: Mapping[str, str] | None = None) -> str:
     """Name the state machine, by its ARN."""
     return (os.environ if env is None else env)["STATE_MACHINE_ARN"]

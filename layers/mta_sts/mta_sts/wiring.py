@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from mta_sts.adapters.agenda import Agenda
     from mta_sts.adapters.cloudfront import Cdn
+    from mta_sts.adapters.executions import Executions
     from mta_sts.adapters.ledger import Ledger
+    from mta_sts.adapters.register import Register
     from mta_sts.adapters.route53 import Zones
     from mta_sts.adapters.s3 import PolicyStore
     from mta_sts.intake import Intake
@@ -102,6 +104,24 @@ def agenda() -> "Agenda":
     from mta_sts.settings import ledger_table
 
     return Agenda(_database(), ledger_table())
+
+
+@lru_cache
+def register() -> "Register":
+    """Give the ledger to be read."""
+    from mta_sts.adapters.register import Register
+    from mta_sts.settings import ledger_table
+
+    return Register(_database(), ledger_table())
+
+
+@lru_cache
+def look_at_executions() -> "Executions":
+    """Give executions to be looked at."""
+    from mta_sts.adapters.executions import Executions
+    from mta_sts.settings import state_machine
+
+    return Executions(executions(), state_machine())
 
 
 @lru_cache

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
 
 DUE_SHARD = "due"  # the one partition of the index of what is due: thousands of domains are few
+LISTED = "domains"  # the one partition of the index of all domains that a run has ever claimed
 DOMAIN = "domain"  # the sort key of a domain's own item; runs have "run#<started>#<name>"
 # A stopped execution's Lambda runs on to its own end, so a claim outlives its execution by this much.
 LONGEST_FUNCTION_SECONDS = 60
@@ -132,6 +133,7 @@ class Ledger:
             ":id": claim.new_id,
             ":run": claim.key,
             ":ours": dict(claim.ours),
+            ":listed": LISTED,
             **({":saved": saved} if saved else {":policy": claim.policy}),
             ":ttls": ttls,
             # Until a run is confirmed, some server may go on answering as before: see open_ttl below.
@@ -161,6 +163,7 @@ class Ledger:
                             "TableName": self._table,
                             "Key": typed({"domain": claim.domain, "item": DOMAIN}),
                             "UpdateExpression": "SET holder = :me, held_since = :now, holder_run = :run,"
+                            " listed = :listed,"
                             f" ttls = :ttls, open_ttl = :open, ours = :ours, {keep}{raised}"
                             f" REMOVE free_from{' ADD ids :ids' if ids else ''}",
                             "ConditionExpression": "holder = :me OR ((attribute_not_exists(holder) OR"
