@@ -373,6 +373,21 @@ def mend_authorisations(file: Path) -> None:
     put(module, "recorded", recorded)
 
 
+def mend_any_method() -> None:
+    """Take over an API's method for any verb, which ministack leaves out of a description.
+
+    API Gateway developer guide, "x-amazon-apigateway-any-method Object".
+    """
+    module, known = "ministack.services.apigateway_v1", "x-amazon-apigateway-any-method"
+    take_over = function(module, "_import_path_item", "api_id", "path", "path_item")
+    part(module, "_OPENAPI_HTTP_METHODS").add("any")
+
+    def all_taken_over(api_id: str, path: str, item: Any, *rest: Any) -> None:
+        take_over(api_id, path, {"any" if key == known else key: item[key] for key in item}, *rest)
+
+    put(module, "_import_path_item", all_taken_over)
+
+
 def serve(descriptor: int) -> None:
     """Serve ministack on a socket that the parent has bound, so that no port is ever guessed."""
     config = part("hypercorn.config", "Config")()
@@ -405,6 +420,7 @@ def main(kind: str, *arguments: str) -> None:
     mend_topics()
     mend_invalidations(hold)
     mend_history()
+    mend_any_method()
     serve(int(arguments[0]))
 
 
