@@ -23,10 +23,10 @@ from tests.unit.test_restoring import restored
 
 def test_input_table_is_the_request() -> None:
     rows = named(table("Input", "field"))
-    assert list(rows) == list(request._FIELDS)
-    for name, most in request._TEXTS.items():
+    assert list(rows) == list(request.FIELDS)
+    for name, most in request.TEXTS.items():
         assert f"{most} characters at most" in rows[name]
-    for name in request._FLAGS:
+    for name in request.FLAGS:
         assert "`true` or `false` (default)" in rows[name]
     assert [each for each in codes(rows["method"]) if each in request.METHODS] == list(
         request.METHODS

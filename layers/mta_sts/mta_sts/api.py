@@ -20,9 +20,9 @@ from mta_sts import views, wiring
 from mta_sts.adapters.executions import Execution
 from mta_sts.adapters.register import PHASES
 from mta_sts.domains import DomainNameError, normalise
-from mta_sts.errors import InvalidRequestError, KeyReusedError, TransientError
+from mta_sts.errors import InvalidRequestError, TransientError
 from mta_sts.incoming import json_object
-from mta_sts.intake import Ask, Taken, digest
+from mta_sts.intake import Ask, KeyReusedError, Taken, digest
 from mta_sts.problems import Problem, reply
 from mta_sts.request import Request
 from mta_sts.settings import api_authorisation
@@ -377,10 +377,7 @@ def _known(call: Call, *names: str) -> Mapping[str, str]:
     unknown = [name for name in call.query if name not in names]
     if unknown:
         raise _invalid(
-            [
-                f"unknown parameter {name[:40]!a} (known: {', '.join(names)})"
-                for name in unknown
-            ]
+            [f"unknown parameter {name[:40]!a} (known: {', '.join(names)})" for name in unknown]
         )
     return call.query
 

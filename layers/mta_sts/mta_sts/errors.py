@@ -59,10 +59,6 @@ class DomainBusyError(MtaStsError):
     """Another execution holds the domain."""
 
 
-class KeyReusedError(MtaStsError):
-    """A front door was given a key that stands for another request; nothing was started."""
-
-
 class PlanChangedError(MtaStsError):
     """The approved plan is not what would be done today."""
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from mta_sts.errors import KeyReusedError
 from mta_sts.instants import stamp
 
 if TYPE_CHECKING:
@@ -28,6 +27,10 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9-]")
 # Step Functions knows a name for 90 days after the end of its execution; from then on it would start anew.
 _REMEMBERED = timedelta(days=80)
 Door = Literal["api", "hook", "event", "schedule"]
+
+
+class KeyReusedError(Exception):
+    """A front door was given a key that stands for another request; nothing was started."""
 
 
 @dataclass(frozen=True)

@@ -12,22 +12,22 @@ from mta_sts.errors import InvalidRequestError
 from mta_sts.policy import MAX_AGE_LIMIT
 
 METHODS = ("none-policy", "delete-record", "retire", "restore", "change-id", "check")
-_FLAGS = (
+FLAGS = (
     "dry_run", "keep_mx", "create_policy", "publish_none", "remove_policy", "accept_mx_mismatch",
     "discover",
 )  # fmt: skip
-_TEXTS = {"requested_by": 256, "ticket": 256, "reason": 2000}  # most characters
-_MOMENTS = ("accept_exposure_until", "ids_changed_since", "restore_at")
-_DIGESTS = ("approved_plan", "accept_current")
+TEXTS = {"requested_by": 256, "ticket": 256, "reason": 2000}  # most characters
+MOMENTS = ("accept_exposure_until", "ids_changed_since", "restore_at")
+DIGESTS = ("approved_plan", "accept_current")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TICKET_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # it becomes part of an address
 _LONGEST_MOMENT = 40  # characters
 _YEARS = range(2000, 3000)  # what lies outside is a slip
 _MOST_MX = 20
 _MOST_TOLD = 20
-_FIELDS = (
-    "domain", "method", *_FLAGS, "new_mx", "longest_max_age", *_MOMENTS, *_TEXTS, "ticket_id",
-    "restore_mode", *_DIGESTS, "due",
+FIELDS = (
+    "domain", "method", *FLAGS, "new_mx", "longest_max_age", *MOMENTS, *TEXTS, "ticket_id",
+    "restore_mode", *DIGESTS, "due",
 )  # fmt: skip
 # Which methods a field is for; those that are not named are for all.
 _TURNING_OFF = ("none-policy", "delete-record", "retire")
@@ -120,23 +120,23 @@ class Request:
             wrong = f"The input must be a JSON object such as {_EXAMPLE}; it is {_kind(data)}."
             raise InvalidRequestError(wrong, [wrong])
         problems = [
-            f"unknown field {_shown(name)} (known: {', '.join(_FIELDS)})"
+            f"unknown field {_shown(name)} (known: {', '.join(FIELDS)})"
             for name in data
-            if name not in _FIELDS
+            if name not in FIELDS
         ]
         fields: dict[str, Any] = {}
         fields["domain"] = "" if data.get("discover") is True else _domain(data, problems)
         fields["method"] = _method(data, problems)
-        for name in _FLAGS:
+        for name in FLAGS:
             fields[name] = _flag(data, name, problems)
         fields["new_mx"] = _new_mx(data, problems)
         fields["longest_max_age"] = _seconds(data, "longest_max_age", problems)
-        for name in _MOMENTS:
+        for name in MOMENTS:
             fields[name] = _moment(data, name, problems)
-        for name, most in _TEXTS.items():
+        for name, most in TEXTS.items():
             fields[name] = _text(data, name, most, problems)
         fields["ticket_id"] = _ticket_id(data, problems)
-        for name in _DIGESTS:
+        for name in DIGESTS:
             fields[name] = _digest(data, name, problems)
         fields["restore_mode"] = _restore_mode(data, problems)
         fields["due"] = _due(data, problems)
