@@ -131,6 +131,11 @@ def api_authorisation(env: Mapping[str, str] | None = None) -> str:
     return (os.environ if env is None else env)["API_AUTHORISATION"]
 
 
+def hook_sources_parameter(env: Mapping[str, str] | None = None) -> str:
+    """Name the SSM parameter that says who may send deliveries to the hooks."""
+    return (os.environ if env is None else env)["HOOK_SOURCES_PARAMETER"]
+
+
 def state_machine(env: Mapping[str, str] | None = None) -> str:
     """Name the state machine, by its ARN."""
     return (os.environ if env is None else env)["STATE_MACHINE_ARN"]

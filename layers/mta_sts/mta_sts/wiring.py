@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mta_sts.adapters.agenda import Agenda
     from mta_sts.adapters.cloudfront import Cdn
     from mta_sts.adapters.executions import Executions
+    from mta_sts.adapters.hooks import HookKeys, HookSources
     from mta_sts.adapters.ledger import Ledger
     from mta_sts.adapters.register import Register
     from mta_sts.adapters.route53 import Zones
@@ -133,6 +134,23 @@ def intake() -> "Intake":
 
     deliveries = Deliveries(_database(), deliveries_table())
     return Intake(deliveries, ledger(), executions(), state_machine())
+
+
+@lru_cache
+def hook_sources() -> "HookSources":
+    """Give who may send deliveries to the hooks."""
+    from mta_sts.adapters.hooks import HookSources
+    from mta_sts.settings import hook_sources_parameter
+
+    return HookSources(parameters(), hook_sources_parameter())
+
+
+@lru_cache
+def hook_keys() -> "HookKeys":
+    """Give the keys by which deliveries are signed."""
+    from mta_sts.adapters.hooks import HookKeys
+
+    return HookKeys(_client("secretsmanager"))
 
 
 @lru_cache
