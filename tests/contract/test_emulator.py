@@ -1,4 +1,4 @@
-"""What the lab relies on in its AWS emulator, above all what local/launcher.py adds to it.
+"""What the lab relies on in its AWS emulator, above all what local/mends.py adds to it.
 
 When a test fails after a new version of ministack, either the mend must be adapted, or ministack
 has learnt the thing and the mend can go: take it out and see whether its test still passes.
