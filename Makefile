@@ -39,7 +39,7 @@ OFFLINE := env -u AWS_PROFILE HOME=$(CURDIR)/.build/home SAM_CLI_TELEMETRY=0 \
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help env demo life up run test test-senders bench check ruff mypy imports template definitions \
-	graph mutants deploy remove requirements clean
+	describe graph mutants deploy remove requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -107,6 +107,9 @@ $(NPM)/made-from-$(ASL_VALIDATOR):
 	@npm install --silent --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
 		--cache .build/cache/npm --prefix $(NPM) $(ASL_VALIDATOR)
 	@touch $@
+
+describe: env ## Make docs/openapi.json and docs/input.schema.json anew
+	@PYTHONPATH=layers/mta_sts $(DEV)/python -m local.describe
 
 graph: env
 	@$(DEV)/python -m pytest -q tests/unit/test_state_machine.py

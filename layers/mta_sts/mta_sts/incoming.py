@@ -39,7 +39,7 @@ def json_object(raw: bytes, content_type: str, most: int) -> dict[str, Any]:
 
 
 def _malformed(why: str) -> Problem:
-    return Problem(400, "malformed", "The body cannot be read", f"{why.capitalize()}.")
+    return Problem(400, "malformed", "The body cannot be read", f"{why[0].upper()}{why[1:]}.")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
