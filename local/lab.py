@@ -9,6 +9,7 @@ Every server of a lab has loopback addresses of its own, so that labs side by si
 """
 
 import contextlib
+import secrets
 import socket
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ DEADLINE_SECONDS, FIRST_PAUSE_SECONDS = 20, 1
 DRAIN_MARGIN_SECONDS = 3
 UNSEEN_CHANGE_SECONDS = 2  # the zones here take a change over at once
 POLICY_HOSTS = 2
+HOOK_SOURCES, HOOK_SECRETS = "/mta-sts-off/hook-sources", ("jira", "servicenow")
 IPV6_LOOPBACK = "::1"
 ELSEWHERE = "version: STSv1\r\nmode: enforce\r\nmx: mx.elsewhere.example\r\nmax_age: 604800\r\n"
 
@@ -132,7 +134,11 @@ class Lab:
         self.senders = simulated_senders(network)
 
     def _deploy(self, parameters: Mapping[str, str]) -> None:
+        # Who signs what is sent to /hooks is set by the parameter, whenever somebody wants to try that.
+        keys = [self._secret(f"mta-sts-off/{name}") for name in HOOK_SECRETS]
         own = {
+            "HookSourcesParameter": HOOK_SOURCES,
+            "HookSecretArns": ",".join(keys),
             "Resolvers": ",".join(f"{address}:{port}" for address, port in self.resolvers),
             "DnsPort": str(self._names.port),
             "HttpsPort": str(self.policy_hosts.port),
@@ -146,6 +152,12 @@ class Lab:
         stacks = self.client("cloudformation").describe_stacks(StackName=deploy.STACK)["Stacks"]
         outputs = stacks[0]["Outputs"]
         self.stack_outputs = {str(each["OutputKey"]): str(each["OutputValue"]) for each in outputs}
+
+    def _secret(self, name: str) -> str:
+        made = self.client("secretsmanager").create_secret(
+            Name=name, SecretString=secrets.token_hex(32)
+        )
+        return str(made["ARN"])
 
     # --- how to reach it
 

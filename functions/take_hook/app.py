@@ -9,11 +9,11 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mta_sts import wiring
-from mta_sts.errors import KeyReusedError, TransientError
+from mta_sts.errors import TransientError
 from mta_sts.hooks import guards
 from mta_sts.hooks.delivery import Call, Wanted, marks
 from mta_sts.hooks.sources import HooksUnusableError, Source
-from mta_sts.intake import Ask, Taken
+from mta_sts.intake import Ask, KeyReusedError, Taken
 from mta_sts.problems import Problem, answer, reply
 from mta_sts.transient import is_busy
 
