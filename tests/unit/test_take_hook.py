@@ -241,7 +241,7 @@ def test_nobody_can_have_a_later_delivery_taken_for_an_earlier_one(desk: Desk) -
     other = {**REAL, "reason": "another"}
     for asked in (later, other):
         answer = desk.send(delivery(asked, X_Atlassian_Webhook_Identifier="of the next"))
-        assert (answer.status, answer.body["again"]) == (202, False)
+        assert (answer.status, answer.body.get("again")) == (202, False)
     assert len(desk.started) == 3
 
 
