@@ -18,7 +18,7 @@ _PROBLEMS = {
     400: "The body is not JSON, or odd: a name twice, too deep, half a character.",
     401: "The token is missing, or is none.",
     403: "Not signed, not allowed by IAM, or the token's scopes do not cover it.",
-    404: "Nothing is on record under this name.",
+    404: "Nothing is on record under this name, or there is no such address.",
     405: "Not a method of this address.",
     409: "Another run holds the domain; the Idempotency-Key stands for another request; or what was waited"
     " for was refused.",
@@ -29,8 +29,8 @@ _PROBLEMS = {
     500: "It failed here, and is in the log.",
     503: "AWS was busy: send it again, with the same Idempotency-Key.",
 }
-_FOR_ALL = (401, 403, 405, 422, 429, 500, 503)
-_MORE = {"startRun": (400, 409, 413, 415), "showRun": (404,), "showDomain": (404,)}
+_FOR_ALL = (401, 403, 404, 405, 422, 429, 500, 503)
+_MORE = {"startRun": (400, 409, 413, 415)}
 _DOMAIN = {
     "type": "string",
     "minLength": 3,
