@@ -4,17 +4,15 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from mta_sts import wiring
 from mta_sts.instants import instant, stamp
+from mta_sts.logs import logged, logger
 from mta_sts.plan import Plan
 from mta_sts.progress import refuse_redriven, settle
 from mta_sts.transient import retried_by_the_workflow
 
-logger = Logger()
 
-
+@logged
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Change or delete the record, or await that.
@@ -33,7 +31,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         change_id = zones.swap(
             record.zone_id, record.name, record.before, record.after, comment=comment
         )
-        logger.info("changed", domain=plan.domain, id=record.new_id, change_id=change_id)
+        logger.info("changed", id=record.new_id, change_id=change_id)
         return {"change_id": change_id, "changed_at": stamp(now)}
     change_id, since = event["changed"]["change_id"], instant(event["since"])
     if not change_id:

@@ -3,20 +3,19 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from mta_sts import wiring
 from mta_sts.checks.discovery import discovered
 from mta_sts.checks.judge import check
 from mta_sts.checks.look_around import list_domains, look_around
+from mta_sts.logs import logged, logger
 from mta_sts.request import Request
 from mta_sts.settings import Settings, region
 from mta_sts.transient import retried_by_the_workflow
 
-logger = Logger()
 _LISTING_SECONDS = 35.0  # of the minute that this function has; the ledger is asked afterwards
 
 
+@logged
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """``{"request", "execution", "settings"}`` → what was found (:func:`mta_sts.checks.judge.check`).
@@ -33,7 +32,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
     if request.discover:
         listed = list_domains(zones, wiring.ledger, seconds=_LISTING_SECONDS)
-        logger.info("listed", execution=arn, zones=listed.zones, domains=len(listed.sets))
+        logger.info("listed", zones=listed.zones, domains=len(listed.sets))
         return discovered(listed, arn, now)
     sight = look_around(
         request.domain,
@@ -46,5 +45,5 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         now=now,
     )
     outcome = check(request, sight, arn)
-    logger.info("checked", execution=arn, domain=request.domain, alarms=outcome["alarms"])
+    logger.info("checked", alarms=outcome["alarms"])
     return outcome

@@ -4,18 +4,16 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from mta_sts import wiring
 from mta_sts.adapters.ledger import Claim
+from mta_sts.logs import logged, logger
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode
 from mta_sts.request import Request
 from mta_sts.transient import retried_by_the_workflow
 
-logger = Logger()
 
-
+@logged
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """``{"plan", "request", "execution": {"arn", "started_at"}}`` → ``{"claimed": domain}``."""
@@ -23,7 +21,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     request = Request.parse(event["request"])
     claim = _claim(plan, request, execution)
     wiring.ledger().claim(claim, datetime.now(UTC))
-    logger.info("claimed", execution=execution["arn"], domain=plan.domain, ticket=request.ticket)
+    logger.info("claimed", plan=plan.digest)
     return {"claimed": plan.domain}
 
 

@@ -4,20 +4,20 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
-from mta_sts import ending, wiring
+from mta_sts import ending, logs, metrics, wiring
 from mta_sts.adapters.ledger import LONGEST_FUNCTION_SECONDS
+from mta_sts.logs import logged, logger
 from mta_sts.plan import Plan
 from mta_sts.settings import notice_topic
 
-logger = Logger()
 _ERRORS = {
     "ABORTED": ("ExecutionStopped", "The execution was stopped by hand."),
     "TIMED_OUT": ("ExecutionTimedOut", "The execution ran longer than a run may."),
 }
+_OUTCOMES = {"ABORTED": "stopped", "TIMED_OUT": "timed out", "FAILED": "failed"}
 
 
+@logged
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """An event “Step Functions Execution Status Change” → ``{"closed": domain or ""}``; twice is as once.
 
@@ -28,6 +28,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     request = _input(detail)
     execution = detail["executionArn"]
     domain = ending.named({"request": request}, None)
+    ticket = request.get("ticket") if isinstance(request, dict) else ""
+    logs.add(execution=execution, domain=domain, ticket=ticket)
     item = wiring.ledger().domain(domain)
     mine = item.get("holder") == execution and "holder_run" in item
     if not mine and detail["status"] == "FAILED":
@@ -40,7 +42,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     wiring.notices().publish(
         TopicArn=notice_topic(), Subject=notice["subject"], Message=notice["text"]
     )
-    logger.warning("closed", execution=execution, domain=domain, status=detail["status"])
+    logger.warning("closed", status=detail["status"])
+    metrics.run_ended(_OUTCOMES[detail["status"]], metrics.method_of(request))
     return {"closed": domain if mine else ""}
 
 

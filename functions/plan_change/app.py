@@ -3,9 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from mta_sts import wiring
+from mta_sts.logs import logged, logger
 from mta_sts.plan import Waits
 from mta_sts.planning import build
 from mta_sts.request import Request
@@ -13,9 +12,8 @@ from mta_sts.settings import Settings, region
 from mta_sts.survey import survey
 from mta_sts.transient import retried_by_the_workflow
 
-logger = Logger()
 
-
+@logged
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """``{"request", "execution", "settings"}`` → a plan (:class:`mta_sts.plan.Plan`)."""
@@ -48,7 +46,5 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         dns_role_arn=settings.dns_role_arn,
         now=now,
     )
-    logger.info(
-        "planned", execution=event["execution"]["arn"], domain=plan.domain, plan=plan.digest
-    )
+    logger.info("planned", plan=plan.digest)
     return plan.to_dict()

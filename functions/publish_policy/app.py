@@ -3,17 +3,15 @@
 from datetime import timedelta
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from mta_sts import wiring
 from mta_sts.instants import stamp
+from mta_sts.logs import logged, logger
 from mta_sts.plan import Plan
 from mta_sts.progress import refuse_redriven
 from mta_sts.transient import retried_by_the_workflow
 
-logger = Logger()
 
-
+@logged
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """``{"plan"}`` → ``{"written", "version_id", "etag", "published_at"}``; twice is as once."""
@@ -35,7 +33,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         published_at = stamp(stored.last_modified + timedelta(seconds=1))
     else:
         version_id, etag, published_at = policy.version_id, policy.etag, policy.published_at
-    logger.info("published", domain=plan.domain, version_id=version_id, written=policy.write)
+    logger.info("published", version_id=version_id, written=policy.write)
     return {
         "written": policy.write,
         "version_id": version_id,

@@ -4,17 +4,15 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from mta_sts import wiring
 from mta_sts.instants import instant, stamp
+from mta_sts.logs import logged, logger
 from mta_sts.plan import Plan
 from mta_sts.progress import settle
 from mta_sts.transient import retried_by_the_workflow
 
-logger = Logger()
 
-
+@logged
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """``{"plan", "published", "since", "caches", "execution"}`` → ``{"ready", "status", "fresh_at", …}``.
@@ -52,7 +50,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         "completed_at": completed_at,
         "fresh_at": stamp(max(now, fresh_at)),
     }
-    logger.info("purged" if check["ready"] else "purging", domain=plan.domain, status=status)
+    logger.info("purged" if check["ready"] else "purging", status=status)
     if completed and not check["ready"]:
         # A known wait is no delay: the deadline counts from its end.
         return check | {"pause_seconds": round((fresh_at - now).total_seconds()) + 1}

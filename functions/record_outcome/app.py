@@ -3,15 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
-from mta_sts import ending, wiring
+from mta_sts import ending, metrics, wiring
+from mta_sts.instants import instant
+from mta_sts.logs import logged, logger
 from mta_sts.plan import Plan
 from mta_sts.transient import retried_by_the_workflow
 
-logger = Logger()
 
-
+@logged
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Record a confirmed run, a failed one (``failure``) or a look (``check``); twice is as once.
@@ -19,20 +18,32 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     Returns the workflow's output, or ``{"subject", "text", "changed"}`` of the failure.
     """
     plan = Plan.from_dict(event["plan"]) if event.get("plan") else None
-    execution, now = event["execution"]["arn"], datetime.now(UTC)
+    method, now = metrics.method_of(event["request"]), datetime.now(UTC)
     if event.get("failure"):
         notice = _failed(event, plan, now)
-        domain = ending.named(event, plan)
-        logger.warning("failed", execution=execution, domain=domain, failure=event["failure"])
+        logger.warning("failed", failure=event["failure"])
+        metrics.run_ended(metrics.how_it_failed(event["failure"], notice["changed"]), method)
         return notice
     if event.get("check"):
-        logger.info("checked", execution=execution, domain=event["check"]["domain"])
-        return ending.checked(event, ledger=wiring.ledger(), agenda=wiring.agenda(), now=now)
+        check = ending.checked(event, ledger=wiring.ledger(), agenda=wiring.agenda(), now=now)
+        logger.info("checked")
+        metrics.run_ended("checked", method)
+        if "due" in event["request"]:  # the watch, and not somebody who reads the answer
+            metrics.watched(len(check["alarms"]) if check["notify"] else 0)
+        return check
     if plan is None:
         raise ValueError("an outcome needs a plan")
     outcome: dict[str, Any] = ending.confirmed(event, plan, wiring.ledger(), now)
-    logger.info("confirmed", execution=execution, domain=plan.domain)
+    logger.info("confirmed")
+    metrics.run_ended("confirmed", method)
+    metrics.took_longer(_over_the_limit(outcome["moments"]))
     return outcome
+
+
+def _over_the_limit(moments: dict[str, Any]) -> float:
+    """Say how much longer than the record's TTL the run took, which it had to wait for anyway."""
+    late = instant(moments["confirmed_at"]) - instant(moments["record_gone_at"])
+    return late.total_seconds()
 
 
 def _failed(event: dict[str, Any], plan: Plan | None, now: datetime) -> dict[str, Any]:

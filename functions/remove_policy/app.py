@@ -3,17 +3,15 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from mta_sts import wiring
 from mta_sts.instants import stamp
+from mta_sts.logs import logged, logger
 from mta_sts.plan import Plan
 from mta_sts.progress import refuse_redriven
 from mta_sts.transient import retried_by_the_workflow
 
-logger = Logger()
 
-
+@logged
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """``{"plan"}`` → ``{"version_id", "removed_at"}``: the marker's, empty where it was gone already.
@@ -24,5 +22,5 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     plan = Plan.from_dict(event["plan"])
     policy = plan.policy
     version_id = wiring.policy_store().remove(policy.bucket, policy.key, etag=policy.etag)
-    logger.info("removed", domain=plan.domain, version_id=version_id)
+    logger.info("removed", version_id=version_id)
     return {"version_id": version_id, "removed_at": stamp(datetime.now(UTC))}

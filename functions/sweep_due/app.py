@@ -5,15 +5,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
-from mta_sts import wiring
-from mta_sts.due import DAY, Delivery, deliveries, postponed
-from mta_sts.instants import stamp
+from mta_sts import metrics, wiring
+from mta_sts.due import DAY, Delivery, deliveries, first, postponed
+from mta_sts.instants import instant, stamp
+from mta_sts.logs import logged, logger
 from mta_sts.request import DUE
 from mta_sts.settings import state_machine
 
-logger = Logger()
 _SPARE_MILLISECONDS = 15_000  # for the last start; what is left over is there the next time
 
 
@@ -21,12 +19,13 @@ class SweepError(Exception):
     """Something due could not be started; the next sweep tries again."""
 
 
+@logged
 def handler(_event: object, context: Any) -> dict[str, Any]:
     """→ ``{"started": [names], "left": n}``. Called twice, late or not at all it changes nothing.
 
     A domain that cannot be dealt with holds up no other; in the end it fails the sweep, which is seen.
     """
-    now, started, failed, left = datetime.now(UTC), [], [], 0
+    now, started, failed, left, overdue = datetime.now(UTC), [], [], 0, 0.0
     ledger, agenda = wiring.ledger(), wiring.agenda()
     for domain in agenda.domains(until=now):
         if _time_is_up(context):
@@ -39,14 +38,21 @@ def handler(_event: object, context: Any) -> dict[str, Any]:
                 continue  # it ends, or the rule ends it; what is due is still there then
             if item.get("free_from", "") > stamp(now):
                 continue  # a function of a run that was cut short may be at work
+            overdue = max(overdue, _seconds_overdue(item, now))
             started += [one.name for one in _next(item, now) if _deliver(one, now)]
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, it holds up no other domain
             logger.exception("could not start what is due", domain=domain)
             failed.append(domain)
     logger.info("swept", started=started, left=left)
+    metrics.swept(pending=agenda.count(), overdue_seconds=overdue, failures=len(failed))
     if failed:
         raise SweepError(f"What is due could not be started for {', '.join(failed)}.")
     return {"started": started, "left": left}
+
+
+def _seconds_overdue(item: Mapping[str, Any], now: datetime) -> float:
+    due_at = first(item.get("due", {}))
+    return (now - instant(due_at)).total_seconds() if due_at else 0.0
 
 
 def _next(item: Mapping[str, Any], now: datetime) -> list[Delivery]:

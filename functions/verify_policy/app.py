@@ -3,19 +3,17 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from mta_sts.adapters.policy_host import MOST_ADDRESSES, ask_policy_host, look_at
 from mta_sts.errors import DrainDisturbedError, PolicyNotServedError
 from mta_sts.instants import instant
+from mta_sts.logs import logged, logger
 from mta_sts.plan import Plan
 from mta_sts.policy_check import describe, evaluate, not_none
 from mta_sts.progress import settle
 from mta_sts.settings import Network
 
-logger = Logger()
 
-
+@logged
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """``{"plan", "step", "since"}`` → the check, with ``pause_seconds``.
 
@@ -26,7 +24,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """
     plan, step = Plan.from_dict(event["plan"]), event["step"]
     check = _check(plan, Network.from_dict(plan.network), before=step == "host")
-    logger.info("fetched", domain=plan.domain, ready=check["ready"], laggards=check["laggards"])
+    logger.info("fetched", ready=check["ready"], laggards=check["laggards"])
     problems = "\n".join(f"- {describe(laggard)}." for laggard in check["laggards"])
     if step == "host":
         if not check["ready"]:

@@ -3,21 +3,20 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from mta_sts.adapters.delegation import delegation
 from mta_sts.adapters.dns import Asked, ask_everywhere
 from mta_sts.errors import DnsUnreachableError
 from mta_sts.instants import instant, stamp
+from mta_sts.logs import logged, logger
 from mta_sts.plan import Plan
 from mta_sts.progress import settle
 from mta_sts.record_check import Expected, NotAsked, describe, evaluate
 from mta_sts.settings import Network
 
-logger = Logger()
 ROUNDS = 3  # a public resolver is many machines: three fresh answers may come from three of them
 
 
+@logged
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """``{"plan", "step", "since"}`` → the check, with ``pause_seconds``.
 
@@ -31,7 +30,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     now, check = _look(plan, network, confirming=confirming)
     longest = max(plan.record.wait_seconds, check["longest_ttl"])
     check["record_gone_at"] = stamp(now + timedelta(seconds=longest))
-    logger.info("asked", domain=plan.domain, ready=check["ready"], laggards=check["laggards"])
+    logger.info("asked", ready=check["ready"], laggards=check["laggards"])
     problems = "\n".join(f"- {describe(laggard)}." for laggard in check["laggards"])
     return settle(
         check,

@@ -1,6 +1,8 @@
 """What change-id looks at and carries on, and a sweep that one domain cannot stop."""
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -50,6 +52,9 @@ class Agenda:
         due = {"watch": {"at": stamp(LONG_AGO), "request": {"method": "check"}}}
         return {"domain": domain, "generation": 1, "due": due}
 
+    def count(self) -> int:
+        return 2
+
 
 class Executions:
     """Remembers whom it was asked to start."""
@@ -66,7 +71,7 @@ class Executions:
 
 
 def test_a_domain_that_cannot_be_dealt_with_holds_up_no_other(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     executions = Executions()
     monkeypatch.setenv("STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:1:stateMachine:m")
@@ -76,3 +81,8 @@ def test_a_domain_that_cannot_be_dealt_with_holds_up_no_other(
         handled("sweep_due", {})
     assert type(caught.value).__name__ == "SweepError", "so that it is seen"
     assert [name.startswith("watch-fine-example-") for name in executions.started] == [True]
+    told = next(line for line in capsys.readouterr().out.splitlines() if '"_aws"' in line)
+    figures = json.loads(told)
+    assert (figures["DrainsPending"], figures["SweepFailures"]) == ([2], [1])
+    since = (datetime.now(UTC) - LONG_AGO).total_seconds()
+    assert since - 60 < figures["OldestOverdueSeconds"][0] <= since

@@ -54,6 +54,24 @@ class Agenda:
                 return
             more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
+    def count(self) -> int:
+        """Count the domains that have something due, now or later; from the same index."""
+        found = 0
+        more: dict[str, Any] = {}
+        while True:
+            page = self._db.query(
+                TableName=self._table,
+                IndexName=INDEX,
+                KeyConditionExpression="due_shard = :shard",
+                ExpressionAttributeValues=typed({":shard": DUE_SHARD}),
+                Select="COUNT",
+                **more,
+            )
+            found += page["Count"]
+            if not page.get("LastEvaluatedKey"):
+                return found
+            more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
     def item(self, domain: str) -> dict[str, Any]:
         """Read a domain's item; empty where there is none."""
         key = typed({"domain": domain, "item": DOMAIN})

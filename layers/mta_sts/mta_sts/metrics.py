@@ -1,0 +1,74 @@
+"""Figures for CloudWatch, which takes them out of the log (embedded metric format).
+
+Each has the dimension ``service``, the stack's name, so that two stacks of an account do not mix.
+It costs no import: Powertools' logger has brought its metrics along (measured: 0.002 ms beside 67 ms).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from mta_sts import errors
+from mta_sts.messages import error_of
+from mta_sts.request import METHODS
+
+NAMESPACE = "mta-sts-off"
+# Foreseen, and yet not what was asked for is to blame.
+_NO_REFUSAL = {errors.PropagationTimeoutError.__name__, errors.TransientError.__name__}
+
+
+def method_of(request: object) -> str:
+    """Give the method that was asked for; whatever is none is "other": each new value costs a metric."""
+    method = request.get("method") if isinstance(request, Mapping) else None
+    return method if method in METHODS else "other"
+
+
+def how_it_failed(failure: Mapping[str, Any], changed: str) -> str:
+    """Say whether a run was refused (foreseen, and nothing was changed) or failed."""
+    name, _cause = error_of(failure)
+    known = getattr(errors, name, None)
+    foreseen = isinstance(known, type) and issubclass(known, errors.MtaStsError)
+    foreseen = foreseen and name not in _NO_REFUSAL
+    return "refused" if foreseen and changed == "nothing" else "failed"
+
+
+def run_ended(outcome: str, method: str) -> None:
+    """Count a run: confirmed, checked, refused, failed, stopped or timed out."""
+    _emit({"Runs": 1}, {"Outcome": outcome, "Method": method})
+
+
+def took_longer(seconds: float) -> None:
+    """Tell how much longer than the TTL itself a confirmed run took."""
+    _emit({"SecondsOverLimit": max(0.0, seconds)})
+
+
+def watched(findings: int) -> None:
+    """Tell how much a look by the watch has found that somebody has to mend; 0 tells that all is well."""
+    _emit({"WatchFindings": findings})
+
+
+def swept(*, pending: int, overdue_seconds: float, failures: int) -> None:
+    """Tell how a sweep went; that it tells anything shows that there are sweeps.
+
+    ``pending`` are the domains for which something is due, now or later; ``overdue_seconds`` says for how
+    long the oldest of what nobody is at work on has been due; ``failures`` are domains whose work could
+    not be started.
+    """
+    _emit(
+        {
+            "DrainsPending": pending,
+            "OldestOverdueSeconds": max(0.0, overdue_seconds),
+            "SweepFailures": failures,
+        }
+    )
+
+
+def _emit(figures: Mapping[str, float], dimensions: Mapping[str, str] | None = None) -> None:
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    for name, value in (dimensions or {}).items():
+        metrics.add_dimension(name, value)
+    for name, figure in figures.items():
+        unit = MetricUnit.Seconds if "Seconds" in name else MetricUnit.Count
+        metrics.add_metric(name, unit, figure)
+    metrics.flush_metrics()
