@@ -154,9 +154,11 @@ class Lab:
         self.stack_outputs = {str(each["OutputKey"]): str(each["OutputValue"]) for each in outputs}
 
     def _secret(self, name: str) -> str:
-        made = self.client("secretsmanager").create_secret(
-            Name=name, SecretString=secrets.token_hex(32)
-        )
+        client = self.client("secretsmanager")
+        try:
+            made = client.create_secret(Name=name, SecretString=secrets.token_hex(32))
+        except client.exceptions.ResourceExistsException:  # the stack is deployed anew
+            made = client.describe_secret(SecretId=name)
         return str(made["ARN"])
 
     # --- how to reach it
