@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from local import environments
-from local.launcher import AUTHORISATIONS, HOLD, REMOVE
+from local.launcher import AUTHORISATIONS, AUTHORITIES, HOLD, REMOVE
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 HOST = "127.0.0.1"
@@ -142,6 +142,7 @@ class Emulator:
             "STATE_DIR": str(self._temporary / "state"),
             "TMPDIR": str(self._temporary),
             AUTHORISATIONS: str(self._authorisations),
+            AUTHORITIES: str(self.directory / "ca.pem"),  # as CertificateAuthority writes it
             HOLD: str(self._hold),
             REMOVE: str(self.directory),
         }

@@ -28,6 +28,8 @@ from typing import Any
 HOLD = "MTA_STS_LAB_HOLD"
 # The file that takes a JSON line for each thing that a role asked for, and whether it was allowed.
 AUTHORISATIONS = "MTA_STS_LAB_AUTHORISATIONS"
+# A PEM file of the authorities that API destinations are to be trusted by, beside the system's.
+AUTHORITIES = "MTA_STS_LAB_AUTHORITIES"
 # The folder to take away when the parent is gone.
 REMOVE = "MTA_STS_LAB_REMOVE"
 
@@ -98,8 +100,8 @@ def main(kind: str, *arguments: str) -> None:
         sys.argv = ["sam", *arguments]
         runpy.run_module("samcli", run_name="__main__", alter_sys=True)
         return
-    hold, authorisations = Path(os.environ.pop(HOLD)), Path(os.environ.pop(AUTHORISATIONS))
-    own("mends").mend(hold, authorisations)
+    files = (Path(os.environ.pop(name)) for name in (HOLD, AUTHORISATIONS, AUTHORITIES))
+    own("mends").mend(*files)
     serve(int(arguments[0]))
 
 

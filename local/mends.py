@@ -18,18 +18,19 @@ from local.mending import function, part, put, refuse
 MARK = "\N{NULL}"
 
 
-def mend(hold: Path, authorisations: Path) -> None:
+def mend(hold: Path, authorisations: Path, authorities: Path) -> None:
     """Mend everything.
 
     `hold` is a folder of files named after distributions whose invalidations must stay InProgress;
-    `authorisations` the file that takes a JSON line for each thing that a role asked for.
+    `authorisations` the file that takes a JSON line for each thing that a role asked for;
+    `authorities` a PEM file, there or not, that API destinations are trusted by.
     """
     mend_exceptions()
     mends_access.mend(authorisations)
     mend_invalidations(hold)
     mend_history()
     mend_any_method()
-    mends_events.mend()
+    mends_events.mend(authorities)
 
 
 def mend_exceptions() -> None:

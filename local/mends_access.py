@@ -106,6 +106,27 @@ def mend_s3_authorisation() -> None:
     put(module, "s3_additional_checks", all_checks)
 
 
+def decided(
+    role_arn: str, session: str, action: str, resource: str, region: str
+) -> tuple[Any, str]:
+    """Decide what a service asks for by a role: the context, and Allow, ImplicitDeny or Deny."""
+    evaluator = "ministack.core.iam_evaluator"
+    policies = function(evaluator, "_gather_role_policies", "role_name", "account_id")
+    boundary = function(evaluator, "_permissions_boundary", "store", "name", "account_id")
+    account, role = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    asked = part(evaluator, "EvalContext")(
+        principal_arn=f"arn:aws:sts::{account}:assumed-role/{role}/{session}",
+        principal_type="AssumedRole",
+        principal_account=account,
+        action=action,
+        resource_arn=resource,
+        region=region,
+    )
+    limits = boundary(part("ministack.services.iam", "_roles"), role, account)
+    given = part(evaluator, "evaluate")(asked, policies(role, account), *limits)
+    return asked, str(given.decision)
+
+
 def mend_logs() -> None:
     """Write a function's log only where its role may, as Lambda does; ministack asks no role.
 
@@ -113,29 +134,17 @@ def mend_logs() -> None:
     """
     module, evaluator = "ministack.services.lambda_svc", "ministack.core.iam_evaluator"
     emit = function(module, "_emit_lambda_logs", "func", "request_id")
-    policies = function(evaluator, "_gather_role_policies", "role_name", "account_id")
-    boundary = function(evaluator, "_permissions_boundary", "store", "name", "account_id")
-    context, roles = part(evaluator, "EvalContext"), part("ministack.services.iam", "_roles")
 
     def emitted(func: Any, request_id: str, *rest: Any, **more: Any) -> None:
         config = func.get("config") or func
         _, _, _, region, account, _, name, *_ = config["FunctionArn"].split(":")
         group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}"
-        role = config["Role"].rpartition("/")[2]
-        limits = boundary(roles, role, account)
+        stream = f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:{name}"
         decisions = []
         for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
-            asked = context(
-                principal_arn=f"arn:aws:sts::{account}:assumed-role/{role}/{name}",
-                principal_type="AssumedRole",
-                principal_account=account,
-                action=action,
-                resource_arn=f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:{name}",
-                region=region,
-            )
-            given = part(evaluator, "evaluate")(asked, policies(role, account), *limits)
-            part(evaluator, "recorded")(asked, given.decision)
-            decisions.append(given.decision)
+            asked, decision = decided(config["Role"], name, action, stream, region)
+            part(evaluator, "recorded")(asked, decision)
+            decisions.append(decision)
         if set(decisions) == {"Allow"}:
             emit(func, request_id, *rest, **more)
 
