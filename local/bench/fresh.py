@@ -67,7 +67,9 @@ NEEDS = {
     "RecordOutcome": Needs((*_AWS, *_LEDGER, *_NAMES), ("dynamodb",)),
 }
 # No measured run calls them: a look has nothing to wait for, and the others work once in a long while.
-NOT_MEASURED = frozenset({"CheckDomain", "RemovePolicy", "SweepDue", "CloseRun", "TakeHook"})
+NOT_MEASURED = frozenset(
+    {"CheckDomain", "RemovePolicy", "SweepDue", "CloseRun", "TakeHook", "StartRun"}
+)
 
 
 @dataclass(frozen=True)

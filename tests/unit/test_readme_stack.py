@@ -51,7 +51,11 @@ def actions(resource: str) -> set[str]:
     return found
 
 
-NO_FUNCTIONS = {"DisableMachine": "the state machine", "SweepSchedule": "the schedule"}
+NO_FUNCTIONS = {
+    "DisableMachine": "the state machine",
+    "SweepSchedule": "the schedule",
+    "RunSchedule": "schedules that start runs",
+}
 
 
 def roles() -> Iterator[tuple[str, str]]:
