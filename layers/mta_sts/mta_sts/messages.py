@@ -5,6 +5,7 @@ Every text begins with "MTA-STS is off", "MTA-STS is still on" or "half changed"
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mta_sts.errors import PolicyNotServedError
@@ -16,6 +17,9 @@ SUBJECT_LENGTH = 99  # SNS: fewer than 100 characters, ASCII, no line break
 _TEXT_LENGTH = 16_000  # characters; a Fail state's cause has room for 32,768
 _RECORD_STATES = ("policy and record", "record")
 PUT_BACK = "record; the policy was put back"
+NO_HOST_FITS = (
+    "Mail may be at risk: no MX host that was seen satisfies the policy that is put back."
+)
 REMINDERS = (
     "What manages the policy object or the record (Terraform, CloudFormation, octoDNS) must be changed too,"
     " or its next run turns MTA-STS on again.\n"
@@ -24,6 +28,21 @@ REMINDERS = (
     "TLSRPT (_smtp._tls) stays: its reports show which senders still hold an old policy.\n"
     "DANE (TLSA records of the MX hosts) is not touched and may still refuse a new host."
 ).splitlines()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a failed run has left its domain, in sentences, and for programs.
+
+    ``is_state`` is "on", "off", "half changed" or "unknown"; ``at_risk`` is None where it is not known
+    whether mail is at risk.
+    """
+
+    state: str
+    risk: str
+    action: str
+    is_state: str
+    at_risk: bool | None = False
 
 
 _ON_REMINDERS = (
@@ -49,6 +68,7 @@ def confirmed(
         f"Why: {every['reason']} (confidence: {every['confidence']}).",
         f"May the MX records change? {mx['answer'].capitalize()}: {mx['reason']} {sure}.",
         *_new_hosts(plan, mx),
+        *_window(plan),
         *(line for title, lines in (more or {}).items() for line in titled(title, lines)),
         *titled("Senders that do otherwise", [_one(one) for one in off["other_senders"]]),
         *titled("Warnings", warnings),
@@ -79,6 +99,22 @@ def _new_hosts(plan: Plan, mx: Mapping[str, Any]) -> list[str]:
     )
 
 
+def _window(plan: Plan) -> list[str]:
+    """Say what has to be so by the end of a maintenance window."""
+    if not plan.restore_at:
+        return []
+    begin = (
+        f"By {plan.restore_at}, when the policy is put back, mail must go to MX hosts that it names"
+    )
+    if plan.restore_mode == Mode.TESTING.value:
+        return [f"{begin}, or senders report it."]
+    if plan.accept_mx_mismatch:
+        return [
+            f"{begin}, or senders that enforce it deliver to nobody: it is put back all the same."
+        ]
+    return [f"{begin} again: otherwise it is not put back, and a notice says so."]
+
+
 def _one(sender: Mapping[str, Any]) -> str:
     until = f"; until {sender['until']}" if sender["until"] else ""
     return f"{sender['who']}: {sender['what']}{until}"
@@ -92,33 +128,47 @@ def failed(
     plan: Plan | None,
     *,
     confirmed: str,
+    restore_at: str = "",
 ) -> tuple[str, str]:
     """Give subject and text for a run that failed.
 
     ``changed`` is what :func:`mta_sts.outcome.what_changed` says. ``confirmed`` is the text of the
-    confirmation where only something after it failed, else empty.
+    confirmation where only something after it failed, else empty. ``restore_at`` is the end of the
+    maintenance window that was asked for.
     """
     name, cause = error_of(failure)
     if confirmed:
         text = [confirmed, "", f"But then: {name} in “{place}”.", cause]
         state = confirmed.partition(" for ")[0]
         return subject(f"{state} for {domain} ({name})"), cut("\n".join(text))
-    state, risk, action = _standing(domain, changed, name, plan)
+    left = standing(domain, changed, name, plan)
     text = [
-        f"{state} {risk} Next: {action}",
+        f"{left.state} {left.risk} Next: {left.action}",
         "",
         f"What happened: {name} in “{place}”.",
         cause,
         "",
         f"Changed: {changed}.",
+        *_no_window(restore_at),
         *titled("Warnings", plan.warnings if plan else ()),
     ]
-    head = state.partition(":")[0]
+    head = left.state.partition(":")[0]
     return subject(f"{head} ({name})"), cut("\n".join(text))
 
 
-def _standing(domain: str, changed: str, error: str, plan: Plan | None) -> tuple[str, str, str]:
-    """Say the domain's state, whether mail is at risk, and what to do."""
+def _no_window(restore_at: str) -> list[str]:
+    if not restore_at:
+        return []
+    return [
+        (
+            f"Nothing is put back {restore_at}: only a confirmed run has that done. Send restore_at again"
+            " with the request, or restore where MTA-STS is to be on again."
+        )
+    ]
+
+
+def standing(domain: str, changed: str, error: str, plan: Plan | None) -> Standing:
+    """Say the domain's state after a failure, whether mail is at risk, and what to do."""
     action = _ACTIONS.get(
         error,
         "mend what is said below, then send the same request again; it takes up where this run stopped.",
@@ -128,14 +178,20 @@ def _standing(domain: str, changed: str, error: str, plan: Plan | None) -> tuple
         " yet."
     )
     if changed == "nothing":
-        return _untouched(domain, plan), _risk_untouched(error), action
+        state, is_state = _untouched(domain, plan)
+        risk, at_risk = _risk_untouched(error)
+        return Standing(state, risk, action, is_state, at_risk)
+    is_state = "unknown" if changed == "unknown" else "half changed"
     if plan is not None and plan.leaves_on:
-        return *_on(domain, changed, plan), action
+        state, risk, lost = _on(domain, changed, plan)
+        return Standing(state, risk, action, is_state, lost)
     if changed == PUT_BACK:
-        return (
-            _put_back(domain, plan),
+        state, is_state = _put_back(domain, plan)
+        return Standing(
+            state,
             "Mail is not at risk while it goes to the MX hosts of that policy; do not move it.",
             "find out who put it back (Terraform, say), then send the same request again.",
+            is_state,
         )
     deletes = plan is not None and plan.deletes
     if changed in _RECORD_STATES:
@@ -151,10 +207,10 @@ def _standing(domain: str, changed: str, error: str, plan: Plan | None) -> tuple
         stay += " Senders keep the old policy until the id changes."
     else:
         state = f"half changed for {domain}, perhaps: what was changed could not be seen."
-    return state, stay, action
+    return Standing(state, stay, action, is_state)
 
 
-def _on(domain: str, changed: str, plan: Plan) -> tuple[str, str]:
+def _on(domain: str, changed: str, plan: Plan) -> tuple[str, str, bool]:
     """Say state and risk where a policy other than ``none`` was to be served under a fresh id."""
     risk = "Mail is not at risk while it goes to MX hosts that the policy names, with valid TLS."
     policy = "the policy is put back" if plan.method == "restore" else "the policy is as it was"
@@ -167,21 +223,22 @@ def _on(domain: str, changed: str, plan: Plan) -> tuple[str, str]:
     else:
         state = "what was changed could not be seen."
         risk = "Mail is not at risk while the present MX hosts stay in service; do not move it yet."
-    if changed != PUT_BACK and at_risk(plan):
-        risk = (
-            "Mail may be at risk: no MX host that was seen satisfies the policy that is put back."
-        )
-    return f"half changed for {domain}: {state}", risk
+    lost = changed != PUT_BACK and at_risk(plan)
+    return f"half changed for {domain}: {state}", NO_HOST_FITS if lost else risk, lost
 
 
-def _put_back(domain: str, plan: Plan | None) -> str:
+def _put_back(domain: str, plan: Plan | None) -> tuple[str, str]:
     if plan is not None and plan.deletes:
         return (
-            f"half changed for {domain}: the record is deleted, but an older policy was put back after this"
-            " run wrote none."
+            (
+                f"half changed for {domain}: the record is deleted, but an older policy was put back after"
+                " this run wrote none."
+            ),
+            "half changed",
         )
     return (
-        f"MTA-STS is still on for {domain}: an older policy was put back after this run wrote none."
+        f"MTA-STS is still on for {domain}: an older policy was put back after this run wrote none.",
+        "on",
     )
 
 
@@ -200,33 +257,43 @@ _ACTIONS = {
 }
 
 
-def _untouched(domain: str, plan: Plan | None) -> str:
+def _untouched(domain: str, plan: Plan | None) -> tuple[str, str]:
     if plan is None or (plan.method == "restore" and not plan.policy.etag):
         # It ended before it looked, or there is no policy: perhaps MTA-STS was not on.
         return (
-            f"MTA-STS is still on or off for {domain} as it was before: this run changed nothing."
+            f"MTA-STS is still on or off for {domain} as it was before: this run changed nothing.",
+            "unknown",
         )
     if plan.policy.before_mode == Mode.NONE.value:
         return (
-            f"half changed for {domain}: the policy says none from before, and this run changed nothing;"
-            " whether every sender knows is not proven."
+            (
+                f"half changed for {domain}: the policy says none from before, and this run changed nothing;"
+                " whether every sender knows is not proven."
+            ),
+            "half changed",
         )
     if plan.deletes and not plan.record.old:
         return (
-            f"half changed for {domain}: there was no record before, and this run changed nothing; whether"
-            " every sender has let go is not proven."
+            (
+                f"half changed for {domain}: there was no record before, and this run changed nothing;"
+                " whether every sender has let go is not proven."
+            ),
+            "half changed",
         )
-    return f"MTA-STS is still on for {domain}: this run changed nothing."
+    return f"MTA-STS is still on for {domain}: this run changed nothing.", "on"
 
 
-def _risk_untouched(error: str) -> str:
+def _risk_untouched(error: str) -> tuple[str, bool | None]:
     if error == PolicyNotServedError.__name__:
         # A host that serves somebody else's policy has senders refuse our own MX hosts.
         return (
-            "Mail is not at risk because of this run, but may be because of what the policy host serves"
-            " (see below); do not move it yet."
+            (
+                "Mail is not at risk because of this run, but may be because of what the policy host serves"
+                " (see below); do not move it yet."
+            ),
+            None,
         )
-    return "Mail is not at risk because of this run; do not move it yet."
+    return "Mail is not at risk because of this run; do not move it yet.", False
 
 
 def error_of(failure: Mapping[str, Any]) -> tuple[str, str]:
