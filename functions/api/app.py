@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
-from mta_sts import api, problems
+from mta_sts import api, logs, problems
+from mta_sts.logs import logged, logger
 from mta_sts.problems import Problem
 
-logger = Logger()
 app = APIGatewayRestResolver()
 
 
@@ -32,6 +31,7 @@ def list_domains() -> Response[str]:
 )
 def show_domain(domain: str) -> Response[str]:
     """Show a domain."""
+    logs.add(domain=domain)
     return _reply(api.show_domain(api.Call.of(app.current_event.raw_event), domain))
 
 
@@ -44,6 +44,7 @@ def show_domain(domain: str) -> Response[str]:
 )
 def start_run(domain: str) -> Response[str]:
     """Start a run."""
+    logs.add(domain=domain)
     return _reply(api.start_run(api.Call.of(app.current_event.raw_event), domain))
 
 
@@ -55,6 +56,7 @@ def start_run(domain: str) -> Response[str]:
 )
 def list_runs(domain: str) -> Response[str]:
     """List a domain's runs."""
+    logs.add(domain=domain)
     return _reply(api.list_runs(api.Call.of(app.current_event.raw_event), domain))
 
 
@@ -67,6 +69,7 @@ def list_runs(domain: str) -> Response[str]:
 )
 def show_run(domain: str, run: str) -> Response[str]:
     """Show a run."""
+    logs.add(domain=domain)
     return _reply(api.show_run(api.Call.of(app.current_event.raw_event), domain, run))
 
 
@@ -94,6 +97,7 @@ def _reply(answer: dict[str, Any]) -> Response[str]:
     return Response(answer["statusCode"], body=answer["body"], headers=answer["headers"])
 
 
+@logged
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """An event of API Gateway (REST, payload 1.0) → its answer."""
     return app.resolve(event, context)

@@ -4,13 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from mta_sts import wiring
 from mta_sts.intake import Ask, Taken
+from mta_sts.logs import logged, logger
 from mta_sts.starting import asks
 
-logger = Logger()
 _SPARE_MILLISECONDS = 10_000  # for the last start; what is left over is started by the next try
 _MOST_TOLD = 20
 
@@ -19,6 +17,7 @@ class StartError(Exception):
     """Some run could not be started; Lambda tries again, and then it is a dead letter."""
 
 
+@logged
 def handler(event: object, context: Any) -> dict[str, Any]:
     """An event, or a schedule's input → ``{"runs": [names], "again": n}``, n of which were there before.
 
@@ -33,7 +32,7 @@ def handler(event: object, context: Any) -> dict[str, Any]:
             break
         try:
             taken.append(_start(ask))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it holds up no other
             logger.exception("not started", domain=ask.domain)
             failed.append(f"{ask.domain[:253]}: {type(error).__name__}: {str(error)[:400]}")
     if failed:

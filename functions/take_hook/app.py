@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mta_sts import wiring
@@ -14,12 +13,12 @@ from mta_sts.hooks import guards
 from mta_sts.hooks.delivery import Call, Wanted, marks
 from mta_sts.hooks.sources import HooksUnusableError, Source
 from mta_sts.intake import Ask, KeyReusedError, Taken
+from mta_sts.logs import logged, logger
 from mta_sts.problems import Problem, answer, reply
 from mta_sts.transient import is_busy
 
-logger = Logger()
 
-
+@logged
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """An event of API Gateway (REST, payload 1.0) → its answer. Nothing of a body gets into the log."""
     try:
@@ -28,11 +27,11 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         logger.info("refused", status=problem.status, kind=problem.kind)
         return answer(problem)
     except HooksUnusableError as error:
-        logger.error("hooks are not usable", why=str(error))  # noqa: TRY400 - the message says it all
+        logger.error("hooks are not usable", why=str(error))
         return answer(_later("The hooks cannot be used as they are set up; their log says why."))
     except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told nothing of the inside
         # Messages of errors may quote what was sent.
-        logger.error("failed", error=type(error).__name__, where=_where(error))  # noqa: TRY400
+        logger.error("failed", error=type(error).__name__, where=_where(error))
         return answer(_unforeseen(error))
 
 

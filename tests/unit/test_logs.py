@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from mta_sts import logs
 from mta_sts.errors import PolicyNotServedError
 from mta_sts.transient import retried_by_the_workflow
+from tests.unit.test_state_machine import ROOT
 
 ARN = "arn:aws:states:eu-west-1:1:execution:m:me"
 EXECUTION = {"arn": ARN, "started_at": "2026-12-01T00:00:00Z", "ticket": "OPS-7"}
@@ -110,3 +113,35 @@ def test_foreign_text_stays_inside_its_string(log: io.StringIO) -> None:
         assert line["domain"] == HOSTILE
         assert len(line["ticket"]) == 256
         assert line["level"] in {"INFO", "WARNING"}
+
+
+def payloads(part: object) -> Iterator[dict[str, Any]]:
+    """Give what the state machine sends to each function."""
+    if isinstance(part, dict):
+        if "Payload" in part:
+            yield part["Payload"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            yield from payloads(each)
+
+
+def test_every_state_tells_its_function_which_execution_calls_it() -> None:
+    definition = json.loads((ROOT / "statemachine" / "disable.asl.json").read_text())
+    sent = list(payloads(definition))
+    assert len(sent) > 10
+    for payload in sent:
+        assert payload.get("execution") == "{% $execution %}", payload
+    assert set(definition["States"]["Begin"]["Assign"]["execution"]) == {
+        "arn",
+        "started_at",
+        "ticket",
+    }
+
+
+def test_every_handler_is_logged() -> None:
+    handlers = sorted((ROOT / "functions").glob("*/app.py"))
+    for file in handlers:
+        text = file.read_text()
+        assert re.search(r"^@logged\n(@\w+\n)*def handler\(", text, re.MULTILINE), file
+        assert "Logger(" not in text, f"{file}: one logger for all, in mta_sts.logs"
