@@ -133,7 +133,7 @@ remove: env ## Remove the deployed stack; refused while anything is due, unless 
 	@$(DEV)/python -m local.remove samconfig.local.toml "$(FORCE)"
 
 requirements: env ## Compile the pinned requirement files anew
-	@for name in bootstrap emulator sam senders; do $(MAKE) compile-$$name || exit 1; done
+	@for name in bootstrap emulator sam cli senders; do $(MAKE) compile-$$name || exit 1; done
 	@$(MAKE) compile-layer OUT=layers/mta_sts/requirements.txt
 	@$(MAKE) compile-dev
 

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("dev", "emulator", "sam")
+NAMES = ("dev", "emulator", "sam", "cli")
 OLDEST, TOO_NEW = (3, 11), (3, 14)
 
 
