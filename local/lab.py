@@ -137,6 +137,7 @@ class Lab:
         # Who signs what is sent to /hooks is set by the parameter, whenever somebody wants to try that.
         keys = [self._secret(f"mta-sts-off/{name}") for name in HOOK_SECRETS]
         own = {
+            "ApiRequestsPerSecond": "1000",
             "HookSourcesParameter": HOOK_SOURCES,
             "HookSecretArns": ",".join(keys),
             "Resolvers": ",".join(f"{address}:{port}" for address, port in self.resolvers),

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from local.bench import asking, cost, history, runs, starts
+from local.bench import asking, cost, door, history, runs, starts
 from local.bench.figures import Figure, show, verdict
 from local.bench.fresh import Fresh, size
 from local.bench.history import Event, Spent
@@ -57,15 +57,19 @@ def bench(screen: Screen) -> int:
             histories = runs.measured(lab)
         functions = starts.deployed(lab)
         sent = starts.events([*history.calls(warm), *history.calls(parked)])
+        sent |= door.sent(functions, runs.WARMED_UP)
         fresh = stack.enter_context(Fresh(lab.describe()["environment"]))
         with screen.working(f"Starting {len(functions)} functions in fresh processes"):
             started = starts.measure(fresh, functions, sent)
         with screen.working("Asking slow name servers, and a dead one"):
             asked = _of_asking(fresh, functions, sent)
+        with screen.working("Calling the API"):
+            called = door.latencies(lab, runs.WARMED_UP)
         figures = [
             *_of_runs(histories),
             *asked,
             *_of_starts(functions, started),
+            _of_the_api(*called),
             *_of_layer(fresh, functions),
             *_of_cost(histories, functions, started),
         ]
@@ -134,6 +138,12 @@ def _of_starts(functions: Functions, started: Mapping[str, Start]) -> list[Figur
             loaded = len(start.called[0].aws_modules)
             found.append(Figure("boto3", function.folder, loaded, "modules", 0))
     return found
+
+
+def _of_the_api(answered: float, refused: float) -> Figure:
+    """Hold an answer to a refusal: what both cost, the gateway and the function, is not ours."""
+    told = f"{answered * 1000:.0f} ms over {refused * 1000:.0f} ms"
+    return Figure("api", "GET /domains/{domain}", answered / refused, "times", 3, 2, told)
 
 
 def _of_layer(fresh: Fresh, functions: Functions) -> list[Figure]:

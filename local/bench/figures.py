@@ -13,6 +13,7 @@ KINDS = {
     "run": "From start to confirmed, over the time until INSYNC and the TTL",
     "ask": "verify_record, warm, with 8 name servers that answer after 100 ms",
     "start": "CPU time of import and first call, over that of importing only what it must",
+    "api": "Answer of a warm API, over that of a request which is refused unread",
     "boto3": "Modules of boto3 and botocore in a function that only asks",
     "memory": "Peak memory of a first call, over the function's MemorySize",
     "layer": "The layer, as it is deployed",

@@ -53,7 +53,7 @@ _DNS = (
     *(f"dns.rdtypes.IN.{each}" for each in ("A", "AAAA")),
 )
 _RECORDS = tuple(f"dns.rdtypes.ANY.{each}" for each in ("NS", "TXT"))
-# By the resource's name in the template, for a run of none-policy without a CDN.
+# By the resource's name in the template, for a run of none-policy without a CDN; of the API for an answer.
 NEEDS = {
     "PlanChange": Needs(
         (*_AWS, *_LEDGER, *_DNS, *_RECORDS), ("s3", "route53", "cloudfront", "dynamodb")
@@ -64,6 +64,7 @@ NEEDS = {
     "ChangeRecord": Needs(_AWS, ("route53",)),
     "VerifyRecord": Needs((*_LOGGER, *_DNS, *_RECORDS)),
     "VerifyPolicy": Needs((*_LOGGER, *_DNS, "ssl", "urllib3")),
+    "Api": Needs((*_AWS, *_LEDGER, *_NAMES, "aws_lambda_powertools.event_handler"), ("dynamodb",)),
     "RecordOutcome": Needs((*_AWS, *_LEDGER, *_NAMES), ("dynamodb",)),
 }
 # No measured run calls them: a look has nothing to wait for, and the others work once in a long while.

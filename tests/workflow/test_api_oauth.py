@@ -14,7 +14,7 @@ from local.lab import Lab
 
 @pytest.fixture(scope="module")
 def oauth_lab() -> Iterator[Lab]:
-    with Lab(parameters={"ApiAuthorisation": "OAUTH"}) as running:
+    with Lab(parameters={"ApiAuthorisation": "OAUTH", "ApiRequestsPerSecond": "5"}) as running:
         yield running
 
 
@@ -70,3 +70,11 @@ def test_neither_a_signature_nor_a_forged_token_is_let_in(oauth_lab: Lab) -> Non
     forged = base64.urlsafe_b64encode(json.dumps(more).encode()).decode().rstrip("=")
     for bearer in (f"{header}.{forged}.{'A' * 342}", "none", ""):
         assert call(oauth_lab, bearer, "GET", "/domains").status == 401
+
+
+def test_too_many_requests_at_once_are_told_so(oauth_lab: Lab) -> None:
+    """The lab lets more through than the stack does as it ships, so this one goes back to that."""
+    bearer = token(oauth_lab, "check")
+    statuses = [call(oauth_lab, bearer, "GET", "/nothing").status for _ in range(30)]
+    assert 429 in statuses
+    assert statuses[0] == 404
