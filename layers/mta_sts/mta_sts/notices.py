@@ -4,9 +4,10 @@ The workflow puts it on the event bus and, where a person must know, sends its s
 topic. Its fields are described in docs/notice.schema.json; every one is always there.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mta_sts import errors, messages
 from mta_sts.due import DRAINED
@@ -17,6 +18,9 @@ from mta_sts.policy import Mode
 from mta_sts.request import TEXTS, Request
 from mta_sts.spans import days
 from mta_sts.staying import at_risk
+
+if TYPE_CHECKING:
+    from types_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 VERSION = "1"
 SOURCE, DETAIL_TYPE = "mta-sts-off", "MTA-STS Off Notice"
@@ -142,6 +146,11 @@ def failed(
         changed=changed,
         error=_line(error, _LONGEST_ERROR),
     )
+
+
+def entry(notice: Mapping[str, Any]) -> "PutEventsRequestEntryTypeDef":
+    """Give the notice as an entry for the event bus; the workflow composes its own alike."""
+    return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": json.dumps(notice)}
 
 
 def _known(outcome: Mapping[str, Any]) -> dict[str, Any]:
