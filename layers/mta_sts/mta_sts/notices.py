@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mta_sts import errors, messages
+from mta_sts.comments import comment
 from mta_sts.due import DRAINED
 from mta_sts.instants import stamp
 from mta_sts.messages import cut, subject, titled
@@ -185,6 +186,8 @@ def _notice(
         "error": told.get("error"),
         "plan": about.get("plan"),
         "at": stamp(now),
+        # Only where there is a ticket to write it into: the text, as ticket systems take it.
+        "comment": comment(told["text"]) if about["ticket_id"] else None,
     }
 
 
