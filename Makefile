@@ -25,9 +25,8 @@ ARGS ?=
 # Rules of cfn-lint-serverless that do not fit: all functions share one log group, which has a
 # retention (WS1004 looks for one each); the execution's history already shows what X-Ray would,
 # and the layer leaves the tracer's 46 MB out (WS1000); what a lost e-mail would have said is in the
-# ledger and in the execution's output (ES7000 wants a dead-letter queue for it); what a lost event
-# would have closed is taken over by the next run (ES4000, ES1007 want a queue and retries for it).
-NOT_CHECKED := ES2000 WS2002 WS1000 WS1004 ES7000 ES4000 ES1007
+# ledger and in the execution's output (ES7000 wants a dead-letter queue for it).
+NOT_CHECKED := ES2000 WS2002 WS1000 WS1004 ES7000
 # The validator of state machine definitions; on npm, because none on PyPI understands JSONata.
 ASL_VALIDATOR := asl-validator@4.0.0
 NPM := .build/npm
