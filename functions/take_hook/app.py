@@ -13,7 +13,7 @@ from mta_sts.hooks import guards
 from mta_sts.hooks.delivery import Call, Wanted, marks
 from mta_sts.hooks.sources import HooksUnusableError, Source
 from mta_sts.intake import Ask, KeyReusedError, Taken
-from mta_sts.logs import logged, logger
+from mta_sts.logs import add, logged, logger
 from mta_sts.problems import Problem, answer, reply
 from mta_sts.transient import is_busy
 
@@ -31,7 +31,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         return answer(_later("The hooks cannot be used as they are set up; their log says why."))
     except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told nothing of the inside
         # Messages of errors may quote what was sent.
-        logger.error("failed", error=type(error).__name__, where=_where(error))
+        logger.error("failed", error=_named(error), where=_where(error))
         return answer(_unforeseen(error))
 
 
@@ -39,23 +39,18 @@ def _take(call: Call, now: datetime) -> dict[str, Any]:
     guards.is_post(call)
     guards.fits(call)
     source = _sender(call, now)
+    add(source=source.name)
     data = guards.is_json(call)
     moment = guards.is_current(source, data, now)
     if reason := guards.reason_to_ignore(source, data):
         return reply(200, {"started": False, "reason": reason}, {})
     wanted = guards.can_be_carried_out(source, data)
+    domain = wanted.request.domain
+    add(domain=domain, ticket=wanted.request.ticket)
     guards.is_in_domains(source, wanted.request)
     guards.is_in_methods(source, wanted.request)
     taken = _start(call, wanted, moment, now)
-    domain, ticket = wanted.request.domain, wanted.request.ticket
-    logger.info(
-        "taken",
-        source=source.name,
-        domain=domain,
-        ticket=ticket,
-        execution=taken.execution,
-        again=taken.again,
-    )
+    logger.info("taken", execution=taken.execution, again=taken.again)
     href = call.href(domain, taken.run)
     told = {"run": taken.run, "domain": domain, "again": taken.again, "href": href}
     return reply(202, told, {"Location": href})
@@ -102,6 +97,11 @@ def _unforeseen(error: Exception) -> Problem:
     return Problem(
         500, "internal", "The delivery failed here", "It is in the log; it may be sent again."
     )
+
+
+def _named(error: Exception) -> str:
+    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+    return f"{type(error).__name__} {code}" if code else type(error).__name__
 
 
 def _where(error: Exception) -> list[str]:

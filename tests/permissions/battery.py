@@ -9,7 +9,7 @@ from typing import Any
 
 from local.emulator import ACCOUNT, REGION
 from local.lab import Lab
-from tests.permissions import mishaps
+from tests.permissions import hooked, mishaps
 from tests.permissions.mishaps import CHANGED, SUCCEEDED, Expected, Place
 from tests.workflow.life import add_short, retire
 from tests.workflow.scene import BY_HAND, POLICY, RECORD, forget
@@ -52,6 +52,7 @@ def shipped(lab: Lab) -> Expected:
     add(lab, "twice.example", cdn_seconds=60)
     expected += mishaps.two_at_once(lab, "twice.example")
     expected += mishaps.stopped(lab, add(lab, "stopped.example"))
+    expected += hooked.deliveries(lab)
     waited(expected)
     later = [(lab.start(_check(domain)), SUCCEEDED) for domain in (tagged, gone)]
     later.append((lab.start({"method": "check", "discover": True}), SUCCEEDED))
