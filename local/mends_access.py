@@ -15,6 +15,7 @@ def mend(authorisations: Path) -> None:
     """Mend all of it; `authorisations` takes a JSON line for each decision on what a role asked for."""
     mend_authorisations(authorisations)
     mend_route53_authorisation()
+    mend_events_authorisation()
     mend_s3_authorisation()
     mend_logs()
     mend_topics()
@@ -59,6 +60,35 @@ def mend_route53_authorisation() -> None:
 
     put(module, "request_tag_context", with_batch)
     put(module, "extract_resource_arn", with_change)
+
+
+def mend_events_authorisation() -> None:
+    """Supply the condition keys of PutEvents, source and detail type, to the IAM evaluation.
+
+    Service authorisation reference, "Actions, resources, and condition keys for Amazon EventBridge".
+    """
+    module = "ministack.core.iam_actions"
+    parameters = ("service", "iam_action", "body", "params")
+    context = function(module, "request_tag_context", *parameters)
+
+    def with_entries(service: str, iam_action: str, body: bytes, params: Any) -> Any:
+        keys = context(service, iam_action, body, params)
+        if iam_action != "events:PutEvents":
+            return keys
+        entries = json.loads(body).get("Entries", [])
+
+        def told(name: str) -> Any:
+            # Of several entries with one value AWS makes one; no caller here sends several others.
+            values = list(dict.fromkeys(str(entry.get(name, "")) for entry in entries))
+            return values[0] if len(values) == 1 else values
+
+        return {
+            **keys,
+            "events:source": told("Source"),
+            "events:detail-type": told("DetailType"),
+        }
+
+    put(module, "request_tag_context", with_entries)
 
 
 def mend_s3_authorisation() -> None:

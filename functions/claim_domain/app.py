@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from mta_sts import wiring
+from mta_sts import notices, wiring
 from mta_sts.adapters.ledger import Claim
 from mta_sts.logs import logged, logger
 from mta_sts.plan import Plan
@@ -16,13 +16,18 @@ from mta_sts.transient import retried_by_the_workflow
 @logged
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """``{"plan", "request", "execution": {"arn", "started_at"}}`` → ``{"claimed": domain}``."""
+    """``{"plan", "request", "execution": {"arn", "started_at"}}`` → ``{"claimed": domain, "notice"}``.
+
+    The notice (:mod:`mta_sts.notices`) tells that the run has begun.
+    """
     plan, execution = Plan.from_dict(event["plan"]), event["execution"]
-    request = Request.parse(event["request"])
-    claim = _claim(plan, request, execution)
-    wiring.ledger().claim(claim, datetime.now(UTC))
+    request, now = Request.parse(event["request"]), datetime.now(UTC)
+    wiring.ledger().claim(_claim(plan, request, execution), now)
     logger.info("claimed", plan=plan.digest)
-    return {"claimed": plan.domain}
+    return {
+        "claimed": plan.domain,
+        "notice": notices.started(plan, request, execution["arn"], now),
+    }
 
 
 def _claim(plan: Plan, request: Request, execution: dict[str, str]) -> Claim:

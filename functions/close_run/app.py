@@ -4,8 +4,9 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mta_sts import ending, logs, metrics, wiring
+from mta_sts import ending, logs, metrics, notices, wiring
 from mta_sts.adapters.ledger import LONGEST_FUNCTION_SECONDS
+from mta_sts.errors import TransientError
 from mta_sts.logs import logged, logger
 from mta_sts.plan import Plan
 from mta_sts.settings import notice_topic
@@ -38,10 +39,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     run = wiring.ledger().item(domain, item["holder_run"]) if mine else {}
     if not mine and wiring.ledger().is_closed(domain, execution):
         return {"closed": ""}
-    notice = _close(request, detail, run, ended)
-    wiring.notices().publish(
-        TopicArn=notice_topic(), Subject=notice["subject"], Message=notice["text"]
-    )
+    _close(request, detail, run, ended)
     logger.warning("closed", status=detail["status"])
     metrics.run_ended(_OUTCOMES[detail["status"]], metrics.method_of(request))
     return {"closed": domain if mine else ""}
@@ -55,9 +53,20 @@ def _input(detail: dict[str, Any]) -> Any:
     return json.loads(text)
 
 
+def _tell(notice: dict[str, Any]) -> None:
+    """Tell people and programs; what cannot be told is tried again by whoever calls this function."""
+    wiring.notices().publish(
+        TopicArn=notice_topic(), Subject=notice["subject"], Message=notice["text"]
+    )
+    answer = wiring.events().put_events(Entries=[notices.entry(notice)])
+    if answer["FailedEntryCount"]:
+        raise TransientError(f"The event bus did not take the notice: {answer['Entries']}")
+
+
 def _close(
     request: Any, detail: dict[str, Any], run: dict[str, Any], ended: datetime
 ) -> dict[str, Any]:
+    """Tell it, then write it down: what is on record is not told again."""
     plan = Plan.from_dict(json.loads(run["plan_json"])) if run else None
     name, cause = _ERRORS.get(
         detail["status"],
@@ -88,4 +97,5 @@ def _close(
         agenda=wiring.agenda(),
         now=datetime.now(UTC),
         free_from=free_from if plan else None,
+        tell=_tell,
     )

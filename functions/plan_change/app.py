@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from mta_sts import wiring
+from mta_sts import notices, wiring
 from mta_sts.logs import logged, logger
 from mta_sts.plan import Waits
 from mta_sts.planning import build
@@ -16,7 +16,11 @@ from mta_sts.transient import retried_by_the_workflow
 @logged
 @retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """``{"request", "execution", "settings"}`` → a plan (:class:`mta_sts.plan.Plan`)."""
+    """``{"request", "execution", "settings"}`` → ``{"plan", "notice"}``.
+
+    The plan is a :class:`mta_sts.plan.Plan`; the notice (:mod:`mta_sts.notices`) tells it where it was all
+    that was asked for, and is None where it is carried out.
+    """
     request = Request.parse(event["request"])
     settings, now = Settings.from_dict(event["settings"], region()), datetime.now(UTC)
     found = survey(
@@ -47,4 +51,5 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         now=now,
     )
     logger.info("planned", plan=plan.digest)
-    return plan.to_dict()
+    notice = notices.planned(plan, request, event["execution"]["arn"], now)
+    return {"plan": plan.to_dict(), "notice": notice if plan.dry_run else None}

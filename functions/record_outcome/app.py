@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from mta_sts import ending, metrics, wiring
+from mta_sts import ending, metrics, notices, wiring
 from mta_sts.instants import instant
 from mta_sts.logs import logged, logger
 from mta_sts.plan import Plan
+from mta_sts.request import Request
 from mta_sts.transient import retried_by_the_workflow
 
 
@@ -15,29 +16,36 @@ from mta_sts.transient import retried_by_the_workflow
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Record a confirmed run, a failed one (``failure``) or a look (``check``); twice is as once.
 
-    Returns the workflow's output, or ``{"subject", "text", "changed"}`` of the failure.
+    Returns ``{"outcome", "notice"}``, the workflow's output and what is told of it
+    (:mod:`mta_sts.notices`; None: nothing); of a failure the notice alone. Called once more after a look
+    was ``told``, it moves what was due on: ``{"moved"}``.
     """
     plan = Plan.from_dict(event["plan"]) if event.get("plan") else None
     method, now = metrics.method_of(event["request"]), datetime.now(UTC)
     if event.get("failure"):
         notice = _failed(event, plan, now)
         logger.warning("failed", failure=event["failure"])
-        metrics.run_ended(metrics.how_it_failed(event["failure"], notice["changed"]), method)
+        metrics.run_ended(notice["kind"], method)
         return notice
+    if event.get("told"):
+        return {"moved": ending.moved_on(event, agenda=wiring.agenda(), now=now)}
+    request, execution = Request.parse(event["request"]), event["execution"]["arn"]
     if event.get("check"):
         check = ending.checked(event, ledger=wiring.ledger(), agenda=wiring.agenda(), now=now)
         logger.info("checked")
         metrics.run_ended("checked", method)
         if "due" in event["request"]:  # the watch, and not somebody who reads the answer
             metrics.watched(len(check["alarms"]) if check["notify"] else 0)
-        return check
+        told = notices.checked(check, request, execution, now, notify=check["notify"])
+        return {"outcome": check, "notice": told}
     if plan is None:
         raise ValueError("an outcome needs a plan")
     outcome: dict[str, Any] = ending.confirmed(event, plan, wiring.ledger(), now)
     logger.info("confirmed")
     metrics.run_ended("confirmed", method)
     metrics.took_longer(_over_the_limit(outcome["moments"]))
-    return outcome
+    notice = notices.confirmed(outcome, plan, request, execution, now)
+    return {"outcome": outcome, "notice": notice}
 
 
 def _over_the_limit(moments: dict[str, Any]) -> float:

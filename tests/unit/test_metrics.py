@@ -73,21 +73,3 @@ def test_one_call_leaves_nothing_for_the_next(capsys: pytest.CaptureFixture[str]
 )
 def test_nobody_can_make_up_new_metrics(request_: object, method: str) -> None:
     assert metrics.method_of(request_) == method
-
-
-@pytest.mark.parametrize(
-    ("error", "changed", "outcome"),
-    [
-        ("DomainBusyError", "nothing", "refused"),
-        ("InvalidRequestError", "nothing", "refused"),
-        ("PolicyNotServedError", "policy and record", "failed"),
-        ("PropagationTimeoutError", "nothing", "failed"),
-        ("TransientError", "nothing", "failed"),
-        ("KeyError", "nothing", "failed"),
-        ("Sequence", "nothing", "failed"),
-        ("States.Timeout", "nothing", "failed"),
-    ],
-)
-def test_a_refusal_is_no_failure(error: str, changed: str, outcome: str) -> None:
-    cause = json.dumps({"errorType": error, "errorMessage": "why"})
-    assert metrics.how_it_failed({"Error": error, "Cause": cause}, changed) == outcome

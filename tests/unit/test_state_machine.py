@@ -8,9 +8,17 @@ from typing import Any
 
 import pytest
 
+from mta_sts.notices import DETAIL_TYPE, SOURCE
+
 ROOT = Path(__file__).parents[2]
 DEFINITION = json.loads((ROOT / "statemachine/disable.asl.json").read_text())
 STATES: dict[str, dict[str, Any]] = DEFINITION["States"]
+# What they tell is told once more: by the output, by the end of the run. A run does not hang on them.
+GOES_ON = {
+    "Announce Plan": "Show Plan",
+    "Announce Start": "Notify Start",
+    "Notify Start": "Check Host",
+}
 
 
 def successors(state: dict[str, Any]) -> Iterator[str]:
@@ -57,7 +65,9 @@ def test_every_path_can_end(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name, state in STATES.items() if state.get("Catch")])
+@pytest.mark.parametrize(
+    "name", [name for name, state in STATES.items() if state.get("Catch") and name not in GOES_ON]
+)
 def test_every_caught_error_ends_in_fail(name: str) -> None:
     for catch in STATES[name]["Catch"]:
         ends = {
@@ -67,6 +77,61 @@ def test_every_caught_error_ends_in_fail(name: str) -> None:
         }
         assert ends == {"Failed"}
     assert STATES["Failed"]["Type"] == "Fail"
+
+
+def test_a_run_does_not_hang_on_the_notice_that_it_has_begun() -> None:
+    for name, following in GOES_ON.items():
+        [catch] = STATES[name]["Catch"]
+        assert (STATES[name]["Next"], catch["Next"]) == (following, following)
+        assert "Assign" not in catch, "what failed here is no failure of the run"
+        slowest = STATES[name]["TimeoutSeconds"] * 2  # with its one more attempt
+        assert (STATES[name]["Retry"][0]["MaxAttempts"], slowest) == (1, 20)
+
+
+def ways(start: str, end: str, without: str) -> bool:
+    """Tell whether there is a way that leaves a state out."""
+    found, left = set(), [start]
+    while left:
+        name = left.pop()
+        if name not in found and name != without:
+            found.add(name)
+            left.extend(successors(STATES[name]))
+    return end in found
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "told"),
+    [
+        ("Plan Change", "Show Plan", "Announce Plan"),
+        ("Claim Domain", "Check Host", "Announce Start"),
+        ("Claim Domain", "Check Host", "Notify Start"),
+        ("Record Outcome", "Done", "Announce Outcome"),
+        ("Record Outcome", "Done", "Notify Outcome"),
+        ("Announce Finding", "Done", "Notify Finding"),
+        ("Announce Finding", "Done", "Move On"),
+        ("Begin", "Failed", "Announce Failure"),
+        ("Begin", "Failed", "Notify Failure"),
+    ],
+)
+def test_nothing_happens_untold(start: str, end: str, told: str) -> None:
+    assert ways(start, end, without="")
+    assert not ways(start, end, without=told)
+
+
+def test_what_is_announced_is_what_people_are_told() -> None:
+    """The event and the message come from one notice, under one source, to the account's own bus."""
+    announced = [
+        state["Arguments"] for state in STATES.values() if "putEvents" in state.get("Resource", "")
+    ]
+    assert len(announced) == 6
+    [entry] = announced[0]["Entries"]
+    assert entry == {"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": "{% $notice %}"}
+    assert all(arguments == announced[0] for arguments in announced)
+    told = [state["Arguments"] for state in STATES.values() if "sns" in state.get("Resource", "")]
+    assert len(told) == 4
+    for arguments in told:
+        assert arguments["Subject"] == "{% $notice.subject %}"
+        assert arguments["Message"] == "{% $notice.text %}"
 
 
 def test_every_failure_is_caught() -> None:

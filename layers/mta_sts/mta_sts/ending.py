@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mta_sts import messages
+from mta_sts import messages, notices
 from mta_sts.adapters.ledger import run_key
 from mta_sts.domains import DomainNameError, normalise
 from mta_sts.due import DAY, DRAINED, after, postponed, watched
@@ -21,7 +21,7 @@ from mta_sts.errors import (
 from mta_sts.instants import instant, stamp
 from mta_sts.outcome import BEFORE_WRITES, Standing, succeeded, what_changed
 from mta_sts.plan import Plan
-from mta_sts.request import Request
+from mta_sts.request import Due, Request
 from mta_sts.retiring import not_before
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from mta_sts.adapters.s3 import PolicyStore
 
 _SOON = timedelta(minutes=5)  # a domain that is held is free again before long
+_NEXT_TRY = timedelta(hours=1)  # of a notice that could not be sent
+# States after a look by the watch that has to be told: what was due is not moved on before that.
+TELLING = ("Announce Finding", "Notify Finding", "Move On")
 _CHECK_KEPT = ("state", "subject", "text", "alarms", "findings")
 
 
@@ -113,25 +116,41 @@ def failed(
     agenda: "Agenda",
     now: datetime,
     free_from: datetime | None = None,
+    tell: "Callable[[dict[str, Any]], object]" = lambda _: None,
 ) -> dict[str, Any]:
     """Write down a run that failed or was cut short, release the domain; what was due is tried again.
 
-    Returns the notice: ``subject``, ``text``, ``changed``.
+    Returns the notice (:func:`mta_sts.notices.failed`). Where nobody comes afterwards to send it, ``tell``
+    does so, before anything is written down.
     """
     execution, place = event["execution"], event["failed_state"]
     changed = what_changed(plan, place, standing)
     name, cause = messages.error_of(event["failure"])
+    request, outcome = _request(event), event.get("outcome") or {}
+    asked_for = request is not None and not request.dry_run and not outcome
+    restore_at = request.restore_at if request and asked_for else None
     subject, text = messages.failed(
         named(event, plan),
         changed,
         event["failure"],
         place,
         plan,
-        confirmed=(event.get("outcome") or {}).get("text", ""),
+        confirmed=outcome.get("text", ""),
+        restore_at=stamp(restore_at) if restore_at else "",
     )
-    again = _try_again(event, agenda, _again_at(name, cause, now))
+    again = _try_again(request, agenda, _again_at(name, cause, place, now))
     text += f"\n\n{again}Execution: {execution['arn']}"
     notice = {"subject": subject, "text": text, "changed": changed}
+    told = notices.failed(
+        event["request"],
+        plan,
+        {**notice, "domain": _domain(event, plan)},
+        name,
+        execution["arn"],
+        now,
+        outcome=outcome,
+    )
+    tell(told)
     if plan is not None and not plan.dry_run:
         ledger.finish(
             plan.domain,
@@ -149,28 +168,30 @@ def failed(
             },
             free_from=free_from,
         )
-    return notice
+    return told
 
 
-def _again_at(error: str, cause: str, now: datetime) -> datetime:
+def _again_at(error: str, cause: str, place: str, now: datetime) -> datetime:
     """Say when what was due is tried again: when it can work, or a day later."""
+    if place in TELLING:
+        return now + _NEXT_TRY
     if error == DrainNotOverError.__name__:
         return not_before(cause) or now + DAY
     return now + _SOON if error == DomainBusyError.__name__ else now + DAY
 
 
-def _try_again(event: Mapping[str, Any], agenda: "Agenda", at: datetime) -> str:
+def _try_again(request: Request | None, agenda: "Agenda", at: datetime) -> str:
     """Move what the run was started for; say so."""
-    request = _request(event)
     if request is None or request.due is None or request.dry_run:
         return ""
-    due = {
-        "kind": request.due.kind,
-        "generation": request.due.generation,
-        "at": stamp(request.due.at),
-    }
-    moved = agenda.move(request.domain, due, lambda kind, entries: postponed(kind, entries, at))
+    moved = agenda.move(
+        request.domain, _entry(request.due), lambda kind, entries: postponed(kind, entries, at)
+    )
     return f"It is tried again by itself: {stamp(at)}.\n" if moved else ""
+
+
+def _entry(due: Due) -> dict[str, Any]:
+    return {"kind": due.kind, "generation": due.generation, "at": stamp(due.at)}
 
 
 def checked(
@@ -179,7 +200,7 @@ def checked(
     """Write down what a check has found, and when the watch looks again.
 
     Returns the check with ``notify``: a look by hand is answered, and only one that nobody waits for
-    has to be told.
+    has to be told. What that was started for stays due until it was: :func:`moved_on` comes after.
     """
     check, execution = event["check"], event["execution"]
     request = Request.parse(event["request"])
@@ -202,15 +223,21 @@ def checked(
                 "outcome": {name: check.get(name) for name in _CHECK_KEPT},
             },
         )
-    if due is not None:
-        entry = {"kind": due.kind, "generation": due.generation, "at": stamp(due.at)}
-        over_at = _over_at(check, now)
-        agenda.move(
-            request.domain,
-            entry,
-            lambda kind, entries: watched(kind, entries, now, over_at=over_at),
-        )
+    if due is not None and not notify:
+        moved_on(event, agenda=agenda, now=now)
     return {**check, "notify": notify}
+
+
+def moved_on(event: Mapping[str, Any], *, agenda: "Agenda", now: datetime) -> bool:
+    """Say when the watch looks again, once what a look has found was told; False: another run came since."""
+    request, over_at = Request.parse(event["request"]), _over_at(event["check"], now)
+    if request.due is None:
+        return False
+    return agenda.move(
+        request.domain,
+        _entry(request.due),
+        lambda kind, entries: watched(kind, entries, now, over_at=over_at),
+    )
 
 
 def _over_at(check: Mapping[str, Any], now: datetime) -> datetime | None:
@@ -252,16 +279,23 @@ def look(
 
 def named(event: Mapping[str, Any], plan: Plan | None) -> str:
     """Name the domain as DNS does, or what was asked for, made harmless, where that is none."""
+    return _domain(event, plan) or ascii(_asked(event))[1:-1][:253] or "an unnamed domain"
+
+
+def _domain(event: Mapping[str, Any], plan: Plan | None) -> str:
+    """Name the domain as DNS does; empty where what was asked for is none."""
     if plan is not None:
         return plan.domain
+    try:
+        return normalise(_asked(event))
+    except DomainNameError:
+        return ""
+
+
+def _asked(event: Mapping[str, Any]) -> str:
     request = event["request"]
     asked = request.get("domain") if isinstance(request, dict) else None
-    if not isinstance(asked, str) or not asked:
-        return "an unnamed domain"
-    try:
-        return normalise(asked)
-    except DomainNameError:
-        return ascii(asked)[1:-1][:253]
+    return asked if isinstance(asked, str) else ""
 
 
 def _request(event: Mapping[str, Any]) -> Request | None:

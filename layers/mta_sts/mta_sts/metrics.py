@@ -5,32 +5,18 @@ It costs no import: Powertools' logger has brought its metrics along (measured: 
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from mta_sts import errors
-from mta_sts.messages import error_of
 from mta_sts.request import METHODS
 
 NAMESPACE = "mta-sts-off"
-# Foreseen, and yet not what was asked for is to blame.
-_NO_REFUSAL = {errors.PropagationTimeoutError.__name__, errors.TransientError.__name__}
 
 
 def method_of(request: object) -> str:
     """Give the method that was asked for; whatever is none is "other": each new value costs a metric."""
     method = request.get("method") if isinstance(request, Mapping) else None
     return method if method in METHODS else "other"
-
-
-def how_it_failed(failure: Mapping[str, Any], changed: str) -> str:
-    """Say whether a run was refused (foreseen, and nothing was changed) or failed."""
-    name, _cause = error_of(failure)
-    known = getattr(errors, name, None)
-    foreseen = isinstance(known, type) and issubclass(known, errors.MtaStsError)
-    foreseen = foreseen and name not in _NO_REFUSAL
-    return "refused" if foreseen and changed == "nothing" else "failed"
 
 
 def run_ended(outcome: str, method: str) -> None:

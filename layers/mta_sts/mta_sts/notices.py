@@ -261,7 +261,7 @@ def _started_text(
 ) -> str:
     caches = plan.policy.other_cache_seconds if plan.publishes else 0
     wait = timedelta(seconds=plan.record.wait_seconds + caches)
-    limit = timedelta(seconds=_LOOPS * plan.waits.deadline_seconds)
+    limit = timedelta(seconds=_LOOPS * plan.waits.deadline_seconds) + _WORK
     begun_by = (
         [f"It is what was due {plan.due['at']} ({plan.due['kind']}), started by itself."]
         if plan.due

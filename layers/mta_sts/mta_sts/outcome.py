@@ -19,8 +19,10 @@ from mta_sts.retiring import deadline
 # States that come before the first write; whatever fails in them has changed nothing.
 BEFORE_WRITES = frozenset(
     {
-        "Begin", "What Is Asked?", "Check Domain", "Record Check", "Anything To Tell?", "Plan Change",
-        "Claim Domain", "Check Host", "Which Method?", "Refuse Method",
+        "Begin", "What Is Asked?", "Check Domain", "Record Check", "Anything To Tell?", "Announce Check",
+        "Announce Finding", "Notify Finding", "Move On", "Plan Change", "Dry Run?", "Announce Plan",
+        "Show Plan", "Claim Domain", "Announce Start", "Notify Start", "Check Host", "Which Method?",
+        "Refuse Method",
     }
 )  # fmt: skip
 

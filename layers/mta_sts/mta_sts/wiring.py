@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_events import EventBridgeClient
     from types_boto3_sns import SNSClient
     from types_boto3_ssm import SSMClient
     from types_boto3_stepfunctions import SFNClient
@@ -170,6 +171,13 @@ def executions() -> "SFNClient":
 def notices() -> "SNSClient":
     """Give access to the topic for notices; the workflow itself publishes without."""
     client: SNSClient = _client("sns")
+    return client
+
+
+@lru_cache
+def events() -> "EventBridgeClient":
+    """Give access to the event bus; the workflow itself puts events there without."""
+    client: EventBridgeClient = _client("events")
     return client
 
 
