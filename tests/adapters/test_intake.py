@@ -59,6 +59,8 @@ def test_a_key_is_one_run_also_long_after(lab: Lab) -> None:
     first = door.start(ask("one-run.example", "api:a"), NOW)
     again = door.start(ask("one-run.example", "api:a"), NOW)
     executions.started.clear()  # Step Functions has forgotten it
+    door.start(ask("one-run.example", "api:a"), NOW + timedelta(days=79))
+    assert executions.started == []
     later = door.start(ask("one-run.example", "api:a"), LONG_AFTER)
     assert (first.again, again.again, later.again) == (False, True, True)
     assert first.run == again.run == later.run
