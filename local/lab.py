@@ -9,6 +9,7 @@ Every server of a lab has loopback addresses of its own, so that labs side by si
 """
 
 import contextlib
+import json
 import secrets
 import socket
 import tempfile
@@ -27,6 +28,7 @@ from local.world.loop import LoopThread
 from local.world.name_system import NameSystem
 from local.world.route53 import Route53Source
 from local.world.senders import Network, simulated_senders
+from local.world.tickets import TicketSystem
 from local.world.web import PolicyHosts, S3Objects
 
 # What makes runs short; everything else is as the template says.
@@ -36,6 +38,7 @@ UNSEEN_CHANGE_SECONDS = 2  # the zones here take a change over at once
 POLICY_HOSTS = 2
 HOOK_SOURCES, HOOK_SECRETS = "/mta-sts-off/hook-sources", ("jira", "servicenow")
 IPV6_LOOPBACK = "::1"
+TICKET_AUTHORIZATION = "Basic b3BzQGV4YW1wbGUuY29tOmEgd29yZA=="  # ops@example.com:a word
 ELSEWHERE = "version: STSv1\r\nmode: enforce\r\nmx: mx.elsewhere.example\r\nmax_age: 604800\r\n"
 
 
@@ -43,7 +46,8 @@ class Lab:
     """A lab; a context manager, or `close` it. The start takes about five seconds.
 
     `dns_port` and `https_port` 0 pick free ports; others are bound as they are (OSError when they
-    are taken). `name_servers` is 1 to 4. `parameters` override those of the stack.
+    are taken). `name_servers` is 1 to 4. `parameters` override those of the stack. `way_back` (jira,
+    servicenow or none) is whose API `tickets`, a ticket system, is told notices by.
 
     Faults are for one domain each and end with `heal`. The parts of the world have more of them and
     are there to be used: `name_servers_world`, `resolvers_world`, `hosts`, `policy_hosts`,
@@ -57,6 +61,7 @@ class Lab:
         name_servers: int = 4,
         resolvers: int = 2,
         *,
+        way_back: str = "none",
         parameters: Mapping[str, str] | None = None,
     ) -> None:
         if not 1 <= name_servers <= len(NAME_SERVERS):
@@ -66,7 +71,7 @@ class Lab:
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
             self._start(stack, dns_port, https_port, name_servers, resolvers)
-            self._deploy(parameters or {})
+            self._deploy({**self.way_back(way_back), **(parameters or {})})
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -129,6 +134,9 @@ class Lab:
                 objects=S3Objects(self.client("s3")),
             )
         )
+        self.tickets = stack.enter_context(
+            TicketSystem(next(self._addresses), TICKET_AUTHORIZATION, authority)
+        )
         self._invalidations = CloudFrontInvalidations(self.client("cloudfront"))
         network = Network(self.resolvers[0], self.policy_hosts.port, self.ca_file)
         self.senders = simulated_senders(network)
@@ -154,10 +162,22 @@ class Lab:
         outputs = stacks[0]["Outputs"]
         self.stack_outputs = {str(each["OutputKey"]): str(each["OutputValue"]) for each in outputs}
 
-    def _secret(self, name: str) -> str:
+    def way_back(self, system: str) -> dict[str, str]:
+        """Return the parameters by which notices are written into `tickets`, as into jira or servicenow."""
+        if system == "none":
+            return {}
+        secret = json.dumps({"authorization": TICKET_AUTHORIZATION})
+        return {
+            "TicketSystem": system,
+            "TicketUrl": self.tickets.url,
+            "TicketSecretArn": self._secret("mta-sts-off/tickets", secret),
+        }
+
+    def _secret(self, name: str, value: str = "") -> str:
         client = self.client("secretsmanager")
+        value = value or secrets.token_hex(32)
         try:
-            made = client.create_secret(Name=name, SecretString=secrets.token_hex(32))
+            made = client.create_secret(Name=name, SecretString=value)
         except client.exceptions.ResourceExistsException:  # the stack is deployed anew
             made = client.describe_secret(SecretId=name)
         return str(made["ARN"])

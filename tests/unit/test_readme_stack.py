@@ -55,6 +55,7 @@ NO_FUNCTIONS = {
     "DisableMachine": "the state machine",
     "SweepSchedule": "the schedule",
     "RunSchedule": "schedules that start runs",
+    "TicketNotice": "the way back to the ticket",
 }
 
 

@@ -1,0 +1,153 @@
+"""What a run comes to is written into the ticket that asked for it: once, as text, or it is a dead letter."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.lab import Lab
+from mta_sts.comments import comment
+
+SYS_ID = "46e18c0fa9fe19810066a0083f76bd56"
+HOSTILE = '{noformat}[~admin] !https://x.example/y.png! "quoted" \\ [code]<script>\nnext line'
+SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """A lab of its own: its stack has a ticket system."""
+    with Lab(way_back="jira") as running:
+        yield running
+
+
+def notice(ticket_id: Any, text: str = "MTA-STS is off.", **more: Any) -> dict[str, Any]:
+    """What the rule looks at in the detail of a notice."""
+    told = {"version": "1", "kind": "checked", "ticket_id": ticket_id, "text": text}
+    return {**told, "comment": comment(text) if ticket_id else None, **more}
+
+
+def put(lab: Lab, *details: dict[str, Any], **other: str) -> None:
+    given = {"Source": "mta-sts-off", "DetailType": "MTA-STS Off Notice", **other}
+    entries = [{**given, "Detail": json.dumps(detail)} for detail in details]
+    assert not lab.client("events").put_events(Entries=entries)["FailedEntryCount"]
+
+
+def written(lab: Lab, ticket: str) -> list[str]:
+    """Wait until something is written into the ticket."""
+    deadline = time.monotonic() + SECONDS
+    while not lab.tickets.written(ticket) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return lab.tickets.written(ticket)
+
+
+def letter(lab: Lab, about: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Wait for the dead letter about a ticket: the event, and why it is one."""
+    queue = lab.client("sqs").get_queue_url(
+        QueueName=lab.stack_outputs["UndeliveredArn"].split(":")[-1]
+    )
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        for message in (
+            lab.client("sqs")
+            .receive_message(
+                QueueUrl=queue["QueueUrl"],
+                WaitTimeSeconds=1,
+                VisibilityTimeout=0,
+                MaxNumberOfMessages=10,
+                MessageAttributeNames=["All"],
+            )
+            .get("Messages", [])
+        ):
+            event = json.loads(message["Body"])
+            if event.get("detail", {}).get("ticket_id") == about:
+                named = message["MessageAttributes"].items()
+                return event, {name: value["StringValue"] for name, value in named}
+    raise AssertionError(f"no dead letter about {about}")
+
+
+def asked(lab: Lab, ticket: str) -> list[int]:
+    return [each.status for each in lab.tickets.requests() if f"/{ticket}" in each.path]
+
+
+def test_a_notice_is_one_comment_with_its_text_and_nothing_in_it_is_markup(lab: Lab) -> None:
+    for ticket in ("OPS-1", "OPS-2", "ops_3"):
+        lab.tickets.add(ticket)
+    put(lab, notice("OPS-1", "MTA-STS is off.\nMail is not at risk."), notice("OPS-2", HOSTILE))
+    put(lab, notice("ops_3", "x" * 20_000))
+    assert written(lab, "OPS-1") == [
+        "{noformat}\nMTA-STS is off.\nMail is not at risk.\n{noformat}"
+    ]
+    [hostile] = written(lab, "OPS-2")
+    assert hostile == f"{{noformat}}\n{HOSTILE.replace('{noformat}', '(noformat}')}\n{{noformat}}"
+    [long] = written(lab, "ops_3")
+    assert "(shortened)" in long[-30:]
+
+
+def test_what_is_no_notice_about_a_ticket_goes_nowhere(lab: Lab) -> None:
+    """Nor does a ticket_id that would be another address, whoever put it on the bus."""
+    lab.tickets.add("OPS-9")
+    before = len(lab.tickets.requests())
+    forged = [
+        "..",
+        "../../..",
+        "OPS-9/../..",
+        "OPS-9%2f..",
+        "OPS-9?x=",
+        "OPS-9#",
+        "a\\..\\b",
+        "./x",
+    ]
+    put(lab, notice(""), notice(None), {"version": "1", "text": "x"}, notice("OPS-9", comment=None))
+    put(lab, *[notice(each) for each in forged])
+    put(lab, notice("OPS-9", version="2"))
+    put(lab, notice("OPS-9"), Source="somebody-else")
+    put(lab, notice("OPS-9"), DetailType="Something Else")
+    # What comes after it is there, and it alone.
+    put(lab, notice("OPS-9", "last"))
+    assert written(lab, "OPS-9") == ["{noformat}\nlast\n{noformat}"]
+    assert len(lab.tickets.requests()) == before + 1
+
+
+def test_what_goes_wrong_once_is_tried_again(lab: Lab) -> None:
+    for ticket, status in (("OPS-20", 429), ("OPS-21", 503)):
+        lab.tickets.add(ticket)
+        lab.tickets.fail(ticket, status, times=1, retry_after="1" if status == 429 else None)
+    put(lab, notice("OPS-20"), notice("OPS-21"))
+    for ticket, status in (("OPS-20", 429), ("OPS-21", 503)):
+        assert len(written(lab, ticket)) == 1
+        assert asked(lab, ticket) == [status, 201]
+
+
+def test_what_cannot_be_written_becomes_a_dead_letter_with_the_notice(lab: Lab) -> None:
+    lab.tickets.add("OPS-30")
+    lab.tickets.fail("OPS-30", 503)
+    put(lab, notice("OPS-30", "kept"), notice("OPS-31"))  # the second is no ticket at all
+    event, why = letter(lab, "OPS-30")
+    assert event["detail"] == notice("OPS-30", "kept")
+    assert why["ERROR_MESSAGE"] == "HTTP 503"
+    assert ":rule/mta-sts-off-TicketNotice" in why["RULE_ARN"]
+    assert letter(lab, "OPS-31")[1]["ERROR_MESSAGE"] == "HTTP 404"
+    assert asked(lab, "OPS-31") == [404]
+
+
+def test_the_system_refuses_who_has_another_word(lab: Lab) -> None:
+    lab.tickets.add("OPS-40")
+    right, lab.tickets.authorization = lab.tickets.authorization, "Basic other"
+    try:
+        put(lab, notice("OPS-40"))
+        assert letter(lab, "OPS-40")[1]["ERROR_MESSAGE"] == "HTTP 401"
+    finally:
+        lab.tickets.authorization = right
+    assert lab.tickets.written("OPS-40") == []
+
+
+def test_servicenow_is_told_by_a_work_note(lab: Lab) -> None:
+    """Last of all, for it deploys another ticket system."""
+    lab._deploy(lab.way_back("servicenow"))
+    lab.tickets.add(SYS_ID)
+    put(lab, notice(SYS_ID, HOSTILE))
+    assert written(lab, SYS_ID) == [HOSTILE.replace("[code]", "(code]")]
+    [request] = [each for each in lab.tickets.requests() if SYS_ID in each.path]
+    assert (request.method, request.path) == ("PATCH", f"/api/now/table/change_request/{SYS_ID}")
