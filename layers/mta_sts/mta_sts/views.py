@@ -115,7 +115,12 @@ def _answers(
         # A later run has changed something and was not confirmed: what was computed before may not hold.
         "hold": bool(given) and not disturbed,
         "off": off,
-        "mx": mx and {**mx, "now": _reached(mx, now)},
+        "mx": mx
+        and {
+            **mx,
+            "now": _reached(mx.get("from"), now),
+            "now_without_overlap": _reached(mx.get("without_overlap_from"), now),
+        },
         "trouble": {
             "state": last.get("state"),
             "error": last.get("error"),
@@ -128,10 +133,9 @@ def _answers(
     }
 
 
-def _reached(mx: Mapping[str, Any], now: datetime) -> bool:
-    """Tell whether the moment is there from which the MX records may change as the answer says."""
-    begins = mx.get("from")
-    return bool(begins) and instant(str(begins)) <= now
+def _reached(begins: str | None, now: datetime) -> bool:
+    """Tell whether the moment is there from which the MX records may change; None: no date is known."""
+    return begins is not None and instant(begins) <= now
 
 
 def _holder(item: Mapping[str, Any]) -> dict[str, Any] | None:
