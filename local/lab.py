@@ -170,7 +170,7 @@ class Lab:
         return {
             "TicketSystem": system,
             "TicketUrl": self.tickets.url,
-            "TicketSecretArn": self._secret("mta-sts-off/tickets", secret),
+            "TicketSecretArn": self._secret("mta-sts-off/way-back", secret),
         }
 
     def _secret(self, name: str, value: str = "") -> str:

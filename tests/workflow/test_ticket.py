@@ -1,6 +1,7 @@
 """What a run comes to is written into the ticket that asked for it: once, as text, or it is a dead letter."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 from local.emulator import ACCOUNT, REGION
 from local.lab import Lab
 from mta_sts.comments import comment
+from tests.workflow.hooks import Hooks, shipped
+from tests.workflow.life import run as run_named
+from tests.workflow.scene import add
 
 SYS_ID = "46e18c0fa9fe19810066a0083f76bd56"
 HOSTILE = '{noformat}[~admin] !https://x.example/y.png! "quoted" \\ [code]<script>\nnext line'
@@ -53,10 +57,10 @@ def matches(lab: Lab, detail: dict[str, Any], **other: str) -> bool:
     return bool(answer["Result"])
 
 
-def written(lab: Lab, ticket: str) -> list[str]:
-    """Wait until something is written into the ticket."""
+def written(lab: Lab, ticket: str, many: int = 1) -> list[str]:
+    """Wait until so much is written into the ticket."""
     deadline = time.monotonic() + SECONDS
-    while not lab.tickets.written(ticket) and time.monotonic() < deadline:
+    while len(lab.tickets.written(ticket)) < many and time.monotonic() < deadline:
         time.sleep(0.02)
     return lab.tickets.written(ticket)
 
@@ -159,6 +163,49 @@ def test_the_system_refuses_who_has_another_word(lab: Lab) -> None:
     assert lab.tickets.written("OPS-40") == []
 
 
+def shown(comment: str) -> str:
+    """What a reader of a Jira comment sees, its lines put together again."""
+    assert comment.count("{noformat}") == 2
+    return " ".join(comment.removeprefix("{noformat}").removesuffix("{noformat}").split())
+
+
+def test_from_a_jira_issue_to_its_comments_and_from_its_approval_to_the_end(lab: Lab) -> None:
+    """Planned, approved by the digest in the comment, carried out; each told once, in the issue."""
+    hooks, domain, key = Hooks(lab), "ticket.jira-hook.example", "OPS-123"
+    add(lab, domain)
+    lab.tickets.add(key)
+    planning, approved = shipped("jira-issue-planning"), shipped("jira-issue-approved")
+    for issue in (planning, approved):
+        assert issue["issue"]["key"] == key
+        issue["issue"]["fields"]["customfield_10042"] = domain
+    assert hooks.send("jira", planning).status == 202
+    [plan] = written(lab, key)
+    [digest] = re.findall(r"\b[0-9a-f]{64}\b", plan)
+    approved["issue"]["fields"]["customfield_10044"] = digest
+    answer = hooks.send("jira", approved)
+    assert answer.status == 202
+    assert run_named(lab, answer.json["run"]).wait().status == "SUCCEEDED"
+    _, begun, done = written(lab, key, many=3)
+    assert shown(begun).startswith(f"MTA-STS is still on for {domain}: a run has begun")
+    assert shown(done).startswith(f"MTA-STS is off for {domain}")
+    assert answer.json["run"] in begun
+
+    # Refused, it says so there as well: that plan has been carried out, today's is another.
+    again = {**approved, "timestamp": approved["timestamp"] + 1}
+    assert run_named(lab, hooks.send("jira", again).json["run"]).wait().error == "PlanChangedError"
+    *_, refused = written(lab, key, many=4)
+    assert "nothing was changed" in shown(refused).lower()
+    assert [each.status for each in lab.tickets.requests() if f"/{key}/" in each.path] == [201] * 4
+
+
+def test_a_run_without_a_ticket_is_told_in_none(lab: Lab) -> None:
+    add(lab, "untold.example")
+    before = len(lab.tickets.requests())
+    run = lab.run({"domain": "untold.example", "method": "check", "ticket": "not / an id"})
+    assert run.status == "SUCCEEDED"
+    assert len(lab.tickets.requests()) == before
+
+
 def test_servicenow_is_told_by_a_work_note(lab: Lab) -> None:
     """Last of all, for it deploys another ticket system."""
     lab._deploy(lab.way_back("servicenow"))
@@ -167,3 +214,10 @@ def test_servicenow_is_told_by_a_work_note(lab: Lab) -> None:
     assert written(lab, SYS_ID) == [HOSTILE.replace("[code]", "(code]")]
     [request] = [each for each in lab.tickets.requests() if SYS_ID in each.path]
     assert (request.method, request.path) == ("PATCH", f"/api/now/table/change_request/{SYS_ID}")
+
+    change = shipped("servicenow-change")
+    add(lab, change["domain"])
+    lab.tickets.add(change["sys_id"])
+    assert Hooks(lab).send("servicenow", change).status == 202
+    [look] = written(lab, change["sys_id"])
+    assert look.startswith(f"MTA-STS is still on for {change['domain']}")
