@@ -1,16 +1,20 @@
 """What a run comes to is written into the ticket that asked for it: once, as text, or it is a dead letter."""
 
+import base64
 import json
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.emulator import ACCOUNT, REGION
+from local.environments import ROOT
 from local.lab import Lab
 from mta_sts.comments import comment
+from tests.workflow.commands import Shell, blocks
 from tests.workflow.hooks import Hooks, shipped
 from tests.workflow.life import run as run_named
 from tests.workflow.scene import add
@@ -196,6 +200,26 @@ def test_from_a_jira_issue_to_its_comments_and_from_its_approval_to_the_end(lab:
     *_, refused = written(lab, key, many=4)
     assert "nothing was changed" in shown(refused).lower()
     assert [each.status for each in lab.tickets.requests() if f"/{key}/" in each.path] == [201] * 4
+
+
+def test_the_commands_of_the_page_do_what_it_shows(lab: Lab, tmp_path: Path) -> None:
+    """Its secret is the one that a stack can be given; its try ends in the ticket."""
+    page = (ROOT / "docs/ticketing.md").read_text().partition("\n## The way back")[2]
+    add(lab, "solarmora.com")
+    lab.tickets.add("OPS-124")
+    shell, secrets = Shell(lab, tmp_path), lab.client("secretsmanager")
+    found = blocks(page.replace("OPS-123", "OPS-124"))
+    assert len(found) == 3
+    for block in found:
+        shell.follow(block)
+    for stage in ("AWSCURRENT", "AWSPREVIOUS"):
+        kept = secrets.get_secret_value(
+            SecretId="mta-sts-off/way-back-to-tickets", VersionStage=stage
+        )["SecretString"]
+        kind, _, word = json.loads(kept)["authorization"].partition(" ")
+        assert (kind, base64.b64decode(word)) == ("Basic", b"mta-sts-off@example.com:API_TOKEN")
+    [look] = written(lab, "OPS-124")
+    assert shown(look).startswith("MTA-STS is still on for solarmora.com")
 
 
 def test_a_run_without_a_ticket_is_told_in_none(lab: Lab) -> None:

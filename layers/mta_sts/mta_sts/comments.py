@@ -43,7 +43,7 @@ def _wrapped(text: str) -> str:
 def _wrap(line: str) -> str:
     if len(line) <= _WIDTH:
         return line
-    indent = line[: len(line) - len(line.lstrip(" "))]
+    indent = " " * (len(line) - len(line.lstrip(" -")))
     return textwrap.fill(
         line,
         _WIDTH,
