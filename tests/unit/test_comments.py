@@ -32,21 +32,21 @@ def test_says_what_the_notice_says() -> None:
     assert jira(TEXT) == servicenow(TEXT) == TEXT
 
 
-@pytest.mark.parametrize(
-    "hostile",
-    [
-        "{noformat}[~accountid:123] !https://evil.example/x.png!{noformat}",
-        "{NoFormat}",
-        "{ noformat }",
-        "{noformat:title=x}",
-        "a\\{noformat}",
-        "{noformat",
-        "{{noformat}}",
-    ],
-)
-def test_nothing_leaves_the_fence(hostile: str) -> None:
-    assert jira(f"before\n{hostile}\nafter").startswith("before")
-    assert len(jira(hostile)) == len(hostile)
+FENCES = [
+    "{noformat}[~accountid:123] !https://evil.example/x.png!{noformat}",
+    "{NoFormat}",
+    "{ noformat }",
+    "{noformat:title=x}",
+    "a\\{noformat}",
+    "{noformat",
+    "{{noformat}}",
+]
+
+
+def test_nothing_leaves_the_fence() -> None:
+    for hostile in FENCES:
+        assert jira(f"before\n{hostile}\nafter").startswith("before")
+        assert len(jira(hostile)) == len(hostile)
 
 
 @pytest.mark.parametrize("hostile", ["[code]<b>x</b>[/code]", "[CODE]", "[ code ]", "@[admin]"])
