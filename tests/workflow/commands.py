@@ -1,7 +1,7 @@
 """The commands that documents show, taken out of the Markdown and run in the lab, by bash and the AWS CLI.
 
-A fenced block `sh` is run. What stands in a block `text` right after it is what it has to print: `…` stands for
-anything in a line, and alone in a line for any lines. What a lab cannot do is in a block `sh elsewhere`.
+A fenced block `sh` is run. What stands in a block `text` right after it is what it has to print: `…` stands
+for anything in a line, and alone in a line for any lines. What a lab cannot do is in a block `sh elsewhere`.
 """
 
 import os
@@ -14,12 +14,15 @@ from typing import Any
 from local import environments
 from local.lab import Lab
 
+NOWHERE = "http://127.0.0.1:1"
 PATIENCE = 120  # seconds for one block
 ANYTHING = "…"
 _FENCED = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# What one block leaves to the next, and waits that are there for people.
+# What one block leaves to the next, and waits that are there for people. For SQS the AWS CLI has an address
+# of its own, which goes before that of the environment.
 _BEFORE = """
 set -euo pipefail
+aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }
 sleep() { command sleep 0.5; }
 test ! -e "$STATE" || . "$STATE"
 trap '{ declare -f; declare -p | grep -v "^declare -[^ ]*r"; } >"$STATE"' EXIT
@@ -72,6 +75,10 @@ class Shell:
             "AWS_PAGER": "",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
+            # Nothing leaves this machine, whatever a command believes to be its address.
+            "HTTPS_PROXY": NOWHERE,
+            "HTTP_PROXY": NOWHERE,
+            "NO_PROXY": "127.0.0.1",
             **lab.describe()["environment"],
             **variables,
         }
