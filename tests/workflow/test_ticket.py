@@ -14,6 +14,10 @@ from local.emulator import ACCOUNT, REGION
 from local.environments import ROOT
 from local.lab import Lab
 from mta_sts.comments import comment
+from tests.permissions.deployed import roles, rules, uses
+from tests.permissions.elements import superfluous
+from tests.permissions.evaluator import request
+from tests.permissions.test_service_roles import by_service
 from tests.workflow.commands import Shell, blocks
 from tests.workflow.hooks import Hooks, shipped
 from tests.workflow.life import run as run_named
@@ -200,6 +204,17 @@ def test_from_a_jira_issue_to_its_comments_and_from_its_approval_to_the_end(lab:
     *_, refused = written(lab, key, many=4)
     assert "nothing was changed" in shown(refused).lower()
     assert [each.status for each in lab.tickets.requests() if f"/{key}/" in each.path] == [201] * 4
+
+
+def test_its_role_is_for_that_rule_and_that_destination_alone(lab: Lab) -> None:
+    [role] = [each for each in roles(lab) if each.logical_id == "TicketNoticeRole"]
+    [target] = [each for _, each in rules(lab) if each.get("RoleArn") == role.arn]
+    asked = [request("events:InvokeApiDestination", target["Arn"])]
+    assert superfluous(role.policies, asked) == []
+    [lent] = [use for use in uses(lab) if use.arn == role.arn]
+    keys = {"aws__PrincipalServiceName": lent.service, "aws__SourceAccount": ACCOUNT}
+    trust = {"trust": by_service(role.trust)}
+    assert superfluous(trust, [request("sts:AssumeRole", **keys)]) == []
 
 
 def test_the_commands_of_the_page_do_what_it_shows(lab: Lab, tmp_path: Path) -> None:
