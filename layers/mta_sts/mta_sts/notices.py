@@ -49,6 +49,8 @@ REFUSALS = frozenset(
         errors.RestoreWouldLoseMailError,
     )
 )
+# Of text, as JSON that escapes; an event and a state of the workflow hold 256 KB, with all comments.
+_MOST_BYTES = 40_000
 _LONGEST_ERROR = 200  # characters; Lambda's names of errors are Python's
 _LOOPS = 5  # checks that each go on until the deadline: purge, policy, Route 53, name servers, confirmation
 _WORK = timedelta(minutes=2)  # what is asked and written beside the waits
@@ -168,6 +170,9 @@ def _known(outcome: Mapping[str, Any]) -> dict[str, Any]:
 def _notice(
     kind: str, about: Mapping[str, Any], execution: str, now: datetime, **told: Any
 ) -> dict[str, Any]:
+    text = told["text"]
+    if len(json.dumps(text)) > _MOST_BYTES:
+        text = "".join(c if c.isascii() else "?" for c in text)
     return {
         "version": VERSION,
         "kind": kind,
@@ -177,7 +182,7 @@ def _notice(
         "execution": execution,
         **{name: about[name] for name in ("ticket", "ticket_id", "requested_by")},
         "subject": told["subject"],
-        "text": told["text"],
+        "text": text,
         "state": told["state"],
         "mail_at_risk": told["mail_at_risk"],
         "changed": told["changed"],
@@ -187,7 +192,7 @@ def _notice(
         "plan": about.get("plan"),
         "at": stamp(now),
         # Only where there is a ticket to write it into: the text, as ticket systems take it.
-        "comment": comment(told["text"]) if about["ticket_id"] else None,
+        "comment": comment(text) if about["ticket_id"] else None,
     }
 
 
@@ -207,9 +212,11 @@ def _readable(asked: object) -> dict[str, Any]:
     given = asked if isinstance(asked, Mapping) else {}
     right: dict[str, Any] = {}
     for name in ("method", "ticket", "ticket_id", "requested_by"):
-        one = {"domain": "a.example", "method": "check", name: given[name]} if name in given else {}
+        # What people name the ticket may stand for both.
+        source = "ticket" if name == "ticket_id" and name not in given else name
+        alone = {"domain": "a.example", "method": "check", source: given.get(source)}
         try:
-            right[name] = _asked(Request.parse(one))[name]
+            right[name] = _asked(Request.parse(alone))[name]
         except errors.InvalidRequestError:
             right[name] = None if name == "method" else ""
     return right
@@ -226,8 +233,6 @@ def _line(text: str, most: int) -> str:
 def _before(plan: Plan) -> tuple[str, str]:
     """Give the state before a run, and the sentence's beginning."""
     domain = plan.domain
-    if plan.retires:
-        return "off", f"MTA-STS is off for {domain}"
     if plan.policy.before_mode == Mode.NONE.value or (plan.deletes and not plan.record.old):
         return "unknown", f"half changed, or off already, for {domain}"
     if not plan.policy.etag and not plan.deletes:
@@ -236,7 +241,7 @@ def _before(plan: Plan) -> tuple[str, str]:
 
 
 def _begun(plan: Plan) -> tuple[str, str]:
-    state, begin = _before(plan)
+    state, begin = ("off", f"MTA-STS is off for {plan.domain}") if plan.retires else _before(plan)
     return state, f"{begin}: a run has begun that {_work(plan)}."
 
 
