@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from local import mends_access, mends_events
+from local import mends_access, mends_alarms, mends_events
 from local.mending import function, part, put, refuse
 
 # Names an exception in a worker's answer; no handler's own result has it.
@@ -26,6 +26,7 @@ def mend(hold: Path, authorisations: Path, authorities: Path) -> None:
     `authorities` a PEM file, there or not, that API destinations are trusted by.
     """
     mend_exceptions()
+    mends_alarms.mend()  # before access: what a role may not write to the log is no figure either
     mends_access.mend(authorisations)
     mend_invalidations(hold)
     mend_history()

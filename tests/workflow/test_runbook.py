@@ -1,0 +1,246 @@
+"""The night call, rehearsed: what raises an alarm is brought about, its notice arrives, the page is followed.
+
+Commands are taken out of docs/runbook.md as they stand there. Where the lab cannot bring the condition about,
+the test says what the metric would say (`pretend`), under the alarm's own dimensions.
+"""
+
+import contextlib
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.lab import Lab
+from tests.permissions.deployed import functions
+from tests.unit.documents import DOCUMENTS, section
+from tests.workflow.alarms import Topic, hasten, pretend, rings, state
+from tests.workflow.commands import Block, Shell, blocks
+from tests.workflow.life import (
+    add_short,
+    due,
+    function,
+    item,
+    make_due,
+    retire,
+    run,
+    started_for,
+    until_true,
+)
+from tests.workflow.scene import POLICY, RECORD, reaches
+from tests.workflow.test_stopped import free_at_once
+from tests.workflow.watch import none_policy, served, txt_values
+
+PAGE = DOCUMENTS["docs/runbook.md"]
+LONG_AGO = timedelta(days=3)
+
+
+class Night:
+    """Somebody with the page open: the first block of it was run, the others are for the asking."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self._shell = Shell(lab, folder, TMPDIR=str(folder))
+        first, *self._looks = blocks(section("First look", PAGE))
+        self._shell.run(first.script)
+
+    def about(self, **variables: str) -> "Night":
+        """Say whom it is about."""
+        self._shell.run("\n".join(f"{name}={shlex.quote(it)}" for name, it in variables.items()))
+        return self
+
+    def alarms(self) -> str:
+        """What is in alarm."""
+        return self._shell.run(self._looks[0].script)
+
+    def check(self) -> dict[str, Any]:
+        """How the domain stands."""
+        found: dict[str, Any] = json.loads(self._shell.run(self._looks[1].script))
+        return found
+
+    def ledger(self) -> str:
+        """What the ledger has of the domain."""
+        return self._shell.run(self._looks[2].script)
+
+    def blocks(self, title: str) -> list[Block]:
+        """Give the blocks of a part of the page."""
+        return blocks(section(title, PAGE))
+
+    def do(self, block: Block | str) -> str:
+        """Run a block, or a line of one's own."""
+        return self._shell.run(block if isinstance(block, str) else block.script)
+
+
+@pytest.fixture(scope="module")
+def page(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """The page, open."""
+    return Night(lab, tmp_path_factory.mktemp("night"))
+
+
+@pytest.fixture(scope="module")
+def topic(lab: Lab) -> Topic:
+    """What is told to people from here on."""
+    return Topic(lab, "runbook")
+
+
+@contextlib.contextmanager
+def forbidden(lab: Lab, resource: str, action: str) -> Iterator[None]:
+    """Let a function of the stack not do something, as a careless change of its role would."""
+    role = functions(lab)[function(lab, resource)].rpartition("/")[2]
+    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    iam = lab.client("iam")
+    iam.put_role_policy(
+        RoleName=role,
+        PolicyName="careless",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=role, PolicyName="careless")
+
+
+def explained(error: str) -> str:
+    """Return the page's line on an error."""
+    [line] = [line for line in PAGE.splitlines() if line.startswith(f"| `{error}` |")]
+    return line
+
+
+def test_a_failed_execution(lab: Lab, domain: str, topic: Topic, page: Night) -> None:
+    lab.add_domain(domain, policies=[POLICY], record=[RECORD], ttl=1)
+    lab.wrong_bucket(domain)
+    failed = lab.run(none_policy(domain))
+    rings(lab, "failed-executions")
+    assert "ALARM" in topic.hears("mta-sts-off-failed-executions", "docs/runbook.md")
+    night = page.about(domain=domain, run=failed.arn)
+    assert "mta-sts-off-failed-executions" in night.alarms()
+    listed, read = night.blocks("Alarm: failed executions")
+    assert failed.arn in night.do(listed)
+    text = night.do(read)
+    assert text.startswith(f"MTA-STS is still on for {domain}")
+    error = text.strip().splitlines()[-1]
+    assert error == failed.error == "PolicyNotServedError"
+    assert "Mend the host first" in explained(error)
+    assert '"error":"PolicyNotServedError"' in night.do('logged "$domain"')
+    lab.heal(domain)
+    again = lab.run(none_policy(domain))
+    assert again.status == "SUCCEEDED", again.cause
+    assert night.check()["state"] == "off"
+
+
+def test_a_stopped_execution_whose_end_cannot_be_written_down(
+    lab: Lab, domain: str, topic: Topic, page: Night
+) -> None:
+    """A person stops it; the function that releases the domain has lost a right: a dead letter."""
+    lab.add_domain(domain, policies=[POLICY], record=[RECORD], ttl=5)
+    first = lab.start(none_policy(domain))
+    night = page.about(domain=domain, run=first.arn)
+    [stop] = night.blocks("A run that was stopped by hand")
+    with forbidden(lab, "CloseRun", "dynamodb:GetItem"):
+        assert reaches(first, "Wait Out TTL") == "Wait Out TTL"
+        night.do(stop)
+        rings(lab, "dead-letters", patience=40)
+    assert "ALARM" in topic.hears("mta-sts-off-dead-letters")
+    held = item(lab, domain)["holder"]
+    assert held == first.arn
+    look, again, take = night.blocks("Alarm: dead letters")
+    assert first.arn in night.do(look)
+    assert "AccessDenied" in night.do("letter Body")
+    night.do(again)
+    until_true("the domain is released", lambda: not item(lab, domain).get("holder"), 20)
+    topic.hears(domain, "ExecutionStopped")
+    night.do(take)
+    assert night.do("letter Body").strip() == "None"
+    assert "ExecutionStopped" in night.ledger()
+    free_at_once(lab, domain)
+    done = lab.run(none_policy(domain))
+    assert done.status == "SUCCEEDED", done.cause
+    assert night.check()["state"] == "off"
+
+
+def test_sweeps_that_fail_and_work_that_is_overdue(
+    lab: Lab, domain: str, topic: Topic, page: Night
+) -> None:
+    """The sweep may start nothing any more; a record that was to go stays."""
+    add_short(lab, domain)
+    assert lab.run(retire(domain)).status == "SUCCEEDED"
+    at = due(lab, domain, "retirement")
+    until_true("the retirement is due", lambda: datetime.now(UTC) >= at)
+    make_due(lab, domain, "retirement", datetime.now(UTC) - LONG_AGO)
+    night = page.about(domain=domain)
+    errors = night.blocks("Alarm: sweep errors")
+    listed, sweep = night.blocks("Alarm: overdue work")
+    with forbidden(lab, "SweepDue", "states:StartExecution"):
+        first, told = night.do(errors[0]), night.do(errors[0])
+        assert "SweepError" in first
+        assert domain in first
+        rings(lab, "sweep-errors")
+        rings(lab, "overdue-work")
+    for name in ("sweep-errors", "overdue-work"):
+        assert "ALARM" in topic.hears(f"mta-sts-off-{name}")
+    reasons = [line for line in told.splitlines() if '"could not start what is due"' in line]
+    assert any("AccessDenied" in line and domain in line for line in reasons)
+    oldest = night.do(listed).splitlines()[0]
+    assert oldest.split("\t")[1] == domain
+    refused, answer, *_ = night.do(sweep).splitlines()
+    assert refused == "null"
+    assert "started" in answer
+    [name] = started_for(lab, domain, "retirement")
+    assert run(lab, name).wait().status == "SUCCEEDED"
+    assert txt_values(lab, domain) == []
+    assert domain not in night.do(listed)
+
+
+def test_sweeps_that_say_nothing(lab: Lab, topic: Topic, page: Night) -> None:
+    """The alarm of the template, in periods of seconds: no figure for two of them is silence."""
+    hastened = hasten(lab, "silent-sweep", 3)
+    rings(lab, hastened)
+    assert "docs/runbook.md" in topic.hears("mta-sts-off-silent-sweep-hastened", "ALARM")
+    [look] = page.blocks("Alarm: silent sweep")
+    told = page.do(look)
+    assert "ENABLED\trate(5 minutes)" in told
+    assert '"started"' in told
+    assert state(lab, hastened) == "OK"
+    topic.hears("mta-sts-off-silent-sweep-hastened", "OK:")
+
+
+def test_what_the_watch_finds(lab: Lab, domain: str, topic: Topic, page: Night) -> None:
+    policy = add_short(lab, domain)
+    assert lab.run(retire(domain)).status == "SUCCEEDED"
+    lab.account.put_policy(*lab.policy_object(domain), policy)
+    lab.policy_hosts.warm(domain)
+    make_due(lab, domain, "watch", datetime.now(UTC) - LONG_AGO)
+    make_due(lab, domain, "retirement", datetime.now(UTC) + LONG_AGO)
+    night = page.about(domain=domain)
+    night.do(night.blocks("Alarm: overdue work")[1])
+    rings(lab, "watch-findings")
+    assert "ALARM" in topic.hears("mta-sts-off-watch-findings")
+    topic.hears(domain, "half changed")
+    look, which = night.blocks("Alarm: watch findings")
+    found = json.loads(night.do(look))
+    assert "policy-came-back" in found["alarms"] or found["alarms"], found["findings"]
+    [watch] = started_for(lab, domain, "watch")
+    assert watch in night.do(which)
+    again = lab.run(retire(domain))
+    assert again.status == "SUCCEEDED", again.cause
+    assert b"mode: none" in served(lab, domain)
+    assert night.check()["alarms"] == []
+
+
+def test_what_the_lab_cannot_bring_about(lab: Lab, topic: Topic, page: Night) -> None:
+    """Its alarms ring at what the metric says, and what the page has one look at can be looked at."""
+    for name, periods, printed in (
+        ("timed-out-executions", 1, r"(None)?"),
+        ("throttled-executions", 3, r"\d+"),
+        ("throttled-functions", 3, r"\d+\t\d+"),
+        ("api-errors", 1, r"(.|\n)*"),
+    ):
+        assert state(lab, name) == "OK"
+        pretend(lab, name, 1, times=periods)
+        rings(lab, name)
+        assert "docs/runbook.md" in topic.hears(f"mta-sts-off-{name}", "ALARM")
+        [look] = page.blocks(f"Alarm: {name.replace('-', ' ')}")
+        assert re.fullmatch(printed, page.do(look).strip()), name
