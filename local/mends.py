@@ -1,7 +1,7 @@
 """Mends of the emulator: what ministack 1.5.33 lacks and AWS does.
 
 Each is one `mend_` function, which first looks whether ministack still is as the mend expects it;
-tests/contract/test_emulator.py, test_authorisations.py and test_emulated_events.py prove each from
+tests/contract/test_emulator.py, test_authorisations.py and test_emulated_*.py prove each from
 outside. These modules run on the emulator's own interpreter, never on that of the lab.
 """
 
