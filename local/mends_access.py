@@ -18,6 +18,7 @@ def mend(authorisations: Path) -> None:
     mend_events_authorisation()
     mend_s3_authorisation()
     mend_logs()
+    mend_failures()
     mend_topics()
 
 
@@ -179,6 +180,30 @@ def mend_logs() -> None:
             emit(func, request_id, *rest, **more)
 
     put(module, "_emit_lambda_logs", emitted)
+
+
+def mend_failures() -> None:
+    """Send what a function failed at only where its role may, as Lambda does; ministack asks no role.
+
+    Lambda developer guide, "Capturing records of Lambda asynchronous invocations".
+    """
+    module, evaluator = "ministack.services.lambda_svc", "ministack.core.iam_evaluator"
+    parameters = ("target_arn", "func_name", "event", "result")
+    send, functions = (
+        function(module, "_route_async_failure", *parameters),
+        part(module, "_functions"),
+    )
+
+    def sent(target: str, name: str, event: Any, result: Any) -> None:
+        config, service = functions[name]["config"], target.split(":")[2]
+        action = {"sqs": "sqs:SendMessage", "sns": "sns:Publish", "lambda": "lambda:InvokeFunction"}
+        region = config["FunctionArn"].split(":")[3]
+        asked, decision = decided(config["Role"], name, action[service], target, region)
+        part(evaluator, "recorded")(asked, decision)
+        if decision == "Allow":
+            send(target, name, event, result)
+
+    put(module, "_route_async_failure", sent)
 
 
 def mend_topics() -> None:

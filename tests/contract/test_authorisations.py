@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -243,17 +244,11 @@ def test_a_topic_is_open_to_whose_role_says_so(emulator: Emulator, *, granted: b
 # --- what Lambda asks for
 
 
-@pytest.mark.parametrize("missing", ["", "logs:CreateLogStream", "logs:PutLogEvents"])
-def test_a_log_is_written_by_the_functions_role(emulator: Emulator, missing: str) -> None:
-    name = f"logs-{missing.rpartition(':')[2]}".lower()
-    group = f"/aws/lambda/{name}"
-    both = {"logs:CreateLogStream", "logs:PutLogEvents"}
-    log = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}:*"
-    role = make_role(emulator, name, allowed(*both - {missing}, on=log))
-    emulator.client("logs").create_log_group(logGroupName=group)
+def make_function(emulator: Emulator, name: str, role: str, does: str) -> Any:
+    """Make a function that does one thing; return the client."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
-        packed.writestr("app.py", "def handler(event, context):\n    print('hello')\n")
+        packed.writestr("app.py", f"def handler(event, context):\n    {does}\n")
     functions = emulator.client("lambda")
     functions.create_function(
         FunctionName=name,
@@ -262,9 +257,46 @@ def test_a_log_is_written_by_the_functions_role(emulator: Emulator, missing: str
         Role=role,
         Code={"ZipFile": archive.getvalue()},
     )
+    return functions
+
+
+@pytest.mark.parametrize("missing", ["", "logs:CreateLogStream", "logs:PutLogEvents"])
+def test_a_log_is_written_by_the_functions_role(emulator: Emulator, missing: str) -> None:
+    name = f"logs-{missing.rpartition(':')[2]}".lower()
+    group = f"/aws/lambda/{name}"
+    both = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    log = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}:*"
+    role = make_role(emulator, name, allowed(*both - {missing}, on=log))
+    emulator.client("logs").create_log_group(logGroupName=group)
+    functions = make_function(emulator, name, role, "print('hello')")
     functions.invoke(FunctionName=name)
     written = emulator.client("logs").filter_log_events(logGroupName=group)["events"]
     assert any("hello" in event["message"] for event in written) == (not missing)
     assert {(action, decision) for action, _, decision in decisions(emulator, name)} == {
         (action, "ImplicitDeny" if action == missing else "Allow") for action in both
     }
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_what_a_function_fails_at_is_kept_by_its_role(emulator: Emulator, *, granted: bool) -> None:
+    name, action = f"fails-{granted}".lower(), "sqs:SendMessage"
+    sqs = emulator.client("sqs")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+    role = make_role(emulator, name, *[allowed(action, on=queue)] * granted)
+    functions = make_function(emulator, name, role, "raise ValueError('it failed')")
+    functions.put_function_event_invoke_config(
+        FunctionName=name,
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnFailure": {"Destination": queue}},
+    )
+    functions.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+    wanted, deadline = (
+        (action, queue, "Allow" if granted else "ImplicitDeny"),
+        time.monotonic() + 30,
+    )
+    while wanted not in decisions(emulator, name):
+        assert time.monotonic() < deadline, decisions(emulator, name)
+        time.sleep(0.05)
+    kept = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2 * granted).get("Messages", [])
+    assert ["it failed" in one["Body"] for one in kept] == [True] * granted
