@@ -246,8 +246,13 @@ def test_a_run_without_a_ticket_is_told_in_none(lab: Lab) -> None:
 
 
 def test_servicenow_is_told_by_a_work_note(lab: Lab) -> None:
-    """Last of all, for it deploys another ticket system."""
-    lab._deploy(lab.way_back("servicenow"))
+    """Last of all, for it deploys another ticket system, and another version of the secret."""
+    lab.tickets.authorization = "Basic anew"
+    version = lab.client("secretsmanager").put_secret_value(
+        SecretId="mta-sts-off/way-back",
+        SecretString=json.dumps({"authorization": lab.tickets.authorization}),
+    )["VersionId"]
+    lab._deploy({**lab.way_back("servicenow"), "TicketSecretVersion": version})
     lab.tickets.add(SYS_ID)
     put(lab, notice(SYS_ID, HOSTILE))
     assert written(lab, SYS_ID) == [HOSTILE.replace("[code]", "(code]")]
