@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from local.deploy import STACK
 from local.emulator import ACCOUNT
 from local.lab import Lab
 from tests.permissions.deployed import (
     Role,
     machines,
     needs,
+    resources,
     roles,
     rules,
     schedules,
@@ -156,6 +158,26 @@ def reached(policy: Document, rule: str, target: Mapping[str, Any]) -> list[bool
     ]
     (answer,) = allowed([request(action, arn, **keys) for keys in whose], [[policy]])
     return answer
+
+
+def test_the_stacks_alarms_reach_the_topic_and_no_others_do(lab: Lab) -> None:
+    """Nobody else is let in by the topic itself; who publishes has a role that says so."""
+    topic = lab.stack_outputs["NoticeTopicArn"]
+    policy = by_service(resource_policy(lab, topic), topic)
+    names = list(resources(lab, "AWS::CloudWatch::Alarm").values())
+    described = lab.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+    assert len(described) == len(names) > 5
+    mine = [alarm["AlarmArn"] for alarm in described]
+    alarms, name = {"aws__PrincipalServiceName": "cloudwatch.amazonaws.com"}, "aws__SourceArn"
+    whose = [{**alarms, name: each} for each in mine]
+    whose += [
+        {**alarms, name: mine[0].replace(f":alarm:{STACK}-", ":alarm:other-")},
+        {**alarms, name: mine[0].replace(ACCOUNT, "111111111111")},
+        alarms,
+        {"aws__PrincipalServiceName": "events.amazonaws.com", name: mine[0]},
+    ]
+    (answer,) = allowed([request("sns:Publish", topic, **keys) for keys in whose], [[policy]])
+    assert answer == [True] * len(mine) + [False] * 4
 
 
 @pytest.mark.parametrize(
