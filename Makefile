@@ -108,7 +108,7 @@ $(NPM)/made-from-$(ASL_VALIDATOR):
 	@touch $@
 
 describe: env ## Make docs/openapi.json and docs/input.schema.json anew
-	@PYTHONPATH=layers/mta_sts $(DEV)/python -m local.describe
+	@$(DEV)/python -m local.describe
 
 graph: env
 	@$(DEV)/python -m pytest -q tests/unit/test_state_machine.py

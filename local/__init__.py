@@ -1,1 +1,7 @@
-"""The product on one machine: an AWS emulator, a world of DNS and HTTPS, the real template."""
+"""The lab: the whole world on one machine, and what is shown and measured in it."""
+
+import sys
+from pathlib import Path
+
+# What a run did is read here as the API reads it. The world itself uses nothing of the product.
+sys.path.append(str(Path(__file__).parents[1] / "layers" / "mta_sts"))
