@@ -1,4 +1,4 @@
-"""The lab: the whole world on one machine, and what is shown and measured in it."""
+"""The product on one machine: an AWS emulator, a world of DNS and HTTPS, the real template."""
 
 import sys
 from pathlib import Path
