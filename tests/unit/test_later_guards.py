@@ -81,8 +81,9 @@ def test_a_domain_that_cannot_be_dealt_with_holds_up_no_other(
         handled("sweep_due", {})
     assert type(caught.value).__name__ == "SweepError", "so that it is seen"
     assert [name.startswith("watch-fine-example-") for name in executions.started] == [True]
-    told = next(line for line in capsys.readouterr().out.splitlines() if '"_aws"' in line)
-    figures = json.loads(told)
+    told = [line for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    assert len(told) == 1, "a sweep that fails tells its figures as well"
+    figures = json.loads(told[0])
     assert (figures["DrainsPending"], figures["SweepFailures"]) == ([2], [1])
     since = (datetime.now(UTC) - LONG_AGO).total_seconds()
     assert since - 60 < figures["OldestOverdueSeconds"][0] <= since
