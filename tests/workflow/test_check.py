@@ -21,7 +21,9 @@ from tests.workflow.life import (
 from tests.workflow.scene import NEW_MX, forget, reaches, write_record
 from tests.workflow.watch import snapshot
 
-LOOKS = ["Begin", "What Is Asked?", "Check Domain", "Record Check", "Anything To Tell?", "Done"]
+LOOKS = [
+    "Begin", "What Is Asked?", "Check Domain", "Record Check", "Anything To Tell?", "Announce Check", "Done",
+]  # fmt: skip
 A_WEEK = "version: STSv1\r\nmode: enforce\r\nmx: mail.{domain}\r\nmax_age: 604800\r\n"
 
 
@@ -192,7 +194,7 @@ def test_the_daily_watch_finds_nothing_and_tells_nobody(lab: Lab, domain: str) -
     [run] = sweep(lab, domain)
     assert run.wait().status == "SUCCEEDED", run.cause
     assert (run.output["alarms"], run.output["state"]) == ([], "off")
-    assert "Notify Outcome" not in run.states
+    assert run.states[-2:] == ["Anything To Tell?", "Done"]
     again = due(lab, domain, "watch") - datetime.now(UTC)
     assert timedelta(hours=23) < again <= timedelta(days=1, seconds=1)
 
@@ -230,7 +232,7 @@ def test_the_daily_watch_raises_the_alarm(lab: Lab, domain: str, harm: str) -> N
     assert run.output["text"].startswith(f"half changed for {domain}: ")
     assert " Next: " in run.output["text"].split("\n")[1]
     assert "(alarm: " in run.output["subject"]
-    assert "Notify Outcome" in run.states
+    assert run.states[-4:] == ["Announce Finding", "Notify Finding", "Move On", "Done"]
     assert due(lab, domain, "watch") > datetime.now(UTC), "it looks again tomorrow"
 
 

@@ -80,8 +80,9 @@ def test_the_record_goes_and_nothing_else_moves(seen: Seen, lab: Lab) -> None:
 
 def test_each_step_is_proven_before_the_next(seen: Seen) -> None:
     order = [
-        "Plan Change", "Claim Domain", "Check Host", "Which Method?", "Delete Record", "Await Route 53",
-        "Check Name Servers", "Wait Out TTL", "Confirm", "Record Outcome", "Notify Outcome", "Done",
+        "Plan Change", "Claim Domain", "Announce Start", "Notify Start", "Check Host", "Which Method?",
+        "Delete Record", "Await Route 53", "Check Name Servers", "Wait Out TTL", "Confirm", "Record Outcome",
+        "Announce Outcome", "Notify Outcome", "Done",
     ]  # fmt: skip
     states = seen.run.states
     assert [states.index(name) for name in order] == sorted(states.index(name) for name in order)

