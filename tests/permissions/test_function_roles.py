@@ -21,6 +21,7 @@ from tests.permissions.evaluator import Context, Document, allowed
 from tests.permissions.failing import closing, disabling, looking, removing, sweeping
 from tests.permissions.hooked import taking
 from tests.permissions.mishaps import Expected
+from tests.permissions.started import starting
 
 SHIPPED = "as it ships"
 CHANGE = "route53:ChangeResourceRecordSets"
@@ -47,6 +48,7 @@ TAKEN = [
     ("CheckDomain", "dynamodb:GetItem on", "dynamodb:GetItem", looking),
     ("SweepDue", "states:StartExecution on", "states:StartExecution", sweeping),
     ("TakeHook", "states:StartExecution on", "states:StartExecution", taking),
+    ("StartRun", "states:StartExecution on", "states:StartExecution", starting),
     ("CloseRun", "states:DescribeExecution on", "states:DescribeExecution", closing),
 ]
 
