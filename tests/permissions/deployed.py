@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from local.deploy import STACK
+from local.emulator import ACCOUNT, REGION
 from local.lab import Lab
 from tests.permissions.elements import listed
 from tests.permissions.evaluator import Document
@@ -127,6 +128,17 @@ def uses(lab: Lab) -> list[Use]:
 
 # --- what a machine or a target needs
 
+
+class Need(NamedTuple):
+    """An action, what it is done to, and what else IAM is told of it (condition keys, `__` for `:`)."""
+
+    action: str
+    resource: str
+    keys: tuple[tuple[str, str], ...] = ()
+
+
+# The bus that events are put on where none is named.
+DEFAULT_BUS = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
 # What a state of each kind does, and the argument that names what it does it to.
 INTEGRATIONS = {
     "arn:aws:states:::lambda:invoke": ("lambda:InvokeFunction", "FunctionName"),
@@ -145,23 +157,33 @@ def states(definition: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 yield from states(each)
 
 
-def needs(definition: Mapping[str, Any]) -> set[tuple[str, str]]:
+def needs(definition: Mapping[str, Any]) -> set[Need]:
     """Give the action and the resource of each task; KeyError for one of a kind not known here."""
     found = set()
     for state in states(definition):
         if state["Type"] != "Task":
             continue
         if state["Resource"].startswith("arn:aws:lambda:"):
-            found.add(("lambda:InvokeFunction", state["Resource"]))
+            found.add(Need("lambda:InvokeFunction", state["Resource"]))
+            continue
+        arguments = state.get("Arguments") or state["Parameters"]
+        if state["Resource"] == "arn:aws:states:::events:putEvents":
+            found |= {_put(entry) for entry in arguments["Entries"]}
             continue
         action, argument = INTEGRATIONS[state["Resource"]]
-        resource = (state.get("Arguments") or state["Parameters"])[argument]
+        resource = arguments[argument]
         assert resource.startswith("arn:"), f"{resource} is known at run time only"
-        found.add((action, resource))
+        found.add(Need(action, resource))
     return found
 
 
-def target_needs(target: Mapping[str, Any]) -> set[tuple[str, str]]:
+def _put(entry: Mapping[str, str]) -> Need:
+    assert "EventBusName" not in entry, "say here which bus that is"
+    keys = (("events__source", entry["Source"]), ("events__detail-type", entry["DetailType"]))
+    return Need("events:PutEvents", DEFAULT_BUS, keys)
+
+
+def target_needs(target: Mapping[str, Any]) -> set[Need]:
     """Give what the role of a schedule's or rule's target needs."""
     actions = {
         "lambda": "lambda:InvokeFunction",
@@ -170,4 +192,4 @@ def target_needs(target: Mapping[str, Any]) -> set[tuple[str, str]]:
         "sqs": "sqs:SendMessage",
     }
     arns = [target["Arn"], *listed(target.get("DeadLetterConfig", {}).get("Arn", []))]
-    return {(actions[arn.split(":")[2]], arn) for arn in arns}
+    return {Need(actions[arn.split(":")[2]], arn) for arn in arns}

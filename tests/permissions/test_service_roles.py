@@ -15,6 +15,7 @@ from local.deploy import STACK
 from local.emulator import ACCOUNT
 from local.lab import Lab
 from tests.permissions.deployed import (
+    Need,
     Role,
     machines,
     needs,
@@ -29,9 +30,9 @@ from tests.permissions.elements import listed, superfluous
 from tests.permissions.evaluator import Context, Document, allowed, request
 
 
-def needed(lab: Lab) -> dict[str, set[tuple[str, str]]]:
+def needed(lab: Lab) -> dict[str, set[Need]]:
     """Map the ARN of each role that a service other than Lambda uses to what it is needed for."""
-    found: dict[str, set[tuple[str, str]]] = {}
+    found: dict[str, set[Need]] = {}
     for machine in machines(lab):
         found.setdefault(machine["roleArn"], set()).update(needs(json.loads(machine["definition"])))
     targets = [schedule["Target"] for schedule in schedules(lab)]
@@ -85,24 +86,32 @@ def test_machines_schedules_and_rules_may_do_what_they_need_and_no_part_is_more(
     by_arn, needed_by = {role.arn: role for role in roles(lab)}, needed(lab)
     assert needed_by
     for arn, things in needed_by.items():
-        asked = [request(action, resource) for action, resource in sorted(things)]
+        asked = [asking(thing) for thing in sorted(things)]
         assert superfluous(by_arn[arn].policies, asked) == [], by_arn[arn].logical_id
 
 
 def test_they_may_do_nothing_beside(lab: Lab) -> None:
     by_arn = {role.arn: role for role in roles(lab)}
     for arn, things in needed(lab).items():
-        beside = [each for thing in things for each in _beside(*thing)]
+        beside = [each for thing in things for each in _beside(thing)]
         (answers,) = allowed(beside, [tuple(by_arn[arn].policies.values())])
         assert not any(answers), by_arn[arn].logical_id
 
 
-def _beside(action: str, resource: str) -> list[Context]:
+def asking(need: Need) -> Context:
+    return request(need.action, need.resource, **dict(need.keys))
+
+
+def _beside(need: Need) -> list[Context]:
     """Give what is near to something needed: another resource, the unqualified one, another action."""
+    action, resource, keys = need.action, need.resource, dict(need.keys)
     parts = resource.split(":")
     name = 6 if len(parts) > 6 else 5
     other = [*parts[:name], f"{parts[name]}-other", *parts[name + 1 :]]
-    found = [request(action, ":".join(other))]
+    found = [request(action, ":".join(other), **keys)]
+    # With the same key unlike, or not told.
+    found += [request(action, resource, **{**keys, name: "other"}) for name in keys]
+    found += [request(action, resource)] * bool(keys)
     if action == "lambda:InvokeFunction" and len(parts) > 7:
         found.append(request(action, ":".join(parts[:7])))
     more = {"lambda": "UpdateFunctionCode", "states": "StopExecution", "sns": "DeleteTopic"}
@@ -148,7 +157,7 @@ def test_a_rule_reaches_its_target_and_no_other_rule_does(lab: Lab) -> None:
 
 def reached(policy: Document, rule: str, target: Mapping[str, Any]) -> list[bool]:
     """Tell who reaches a target: the rule; another one; one that does not tell which; another service."""
-    ((action, arn),) = target_needs({"Arn": target["Arn"]})
+    ((action, arn, _),) = target_needs({"Arn": target["Arn"]})
     events, name = {"aws__PrincipalServiceName": "events.amazonaws.com"}, "aws__SourceArn"
     whose = [
         {**events, name: rule},
