@@ -241,6 +241,31 @@ def test_a_topic_is_open_to_whose_role_says_so(emulator: Emulator, *, granted: b
     assert code(caught) == "AuthorizationError"
 
 
+@pytest.mark.parametrize(
+    ("source", "kind", "passes"),
+    [("ours", "Told", True), ("others", "Told", False), ("ours", "Other", False)],
+)
+def test_events_are_judged_by_source_and_type(
+    emulator: Emulator, source: str, kind: str, *, passes: bool
+) -> None:
+    role, bus = f"puts-{source}-{kind}", f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
+    keys = {"StringEquals": {"events:source": "ours", "events:detail-type": "Told"}}
+    client = as_role(
+        emulator, "events", role, allowed("events:PutEvents", on=bus) | {"Condition": keys}
+    )
+    entries: Any = [{"Source": source, "DetailType": kind, "Detail": "{}"}]
+    if passes:
+        assert client.put_events(Entries=entries)["FailedEntryCount"] == 0
+        return
+    with pytest.raises(ClientError) as caught:
+        client.put_events(Entries=entries)
+    assert code(caught) == "AccessDeniedException"
+    with pytest.raises(ClientError):  # one that may not be put keeps the others from the bus
+        client.put_events(
+            Entries=[{**entries[0], "Source": "ours", "DetailType": "Told"}, *entries]
+        )
+
+
 # --- what Lambda asks for
 
 
