@@ -4,7 +4,9 @@ local/mends_alarms.py takes the figures out of the functions' logs and counts ex
 AWS does. What the lab cannot bring about (throttling, an API that answers 5xx, thirty days) `pretend` tells.
 """
 
+import contextlib
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -48,15 +50,26 @@ def pretend(lab: Lab, name: str, value: float, times: int = 1) -> None:
     )
 
 
-def hasten(lab: Lab, name: str, seconds: int) -> str:
-    """Make the same alarm once more, with shorter periods; return its name."""
+def calm(lab: Lab, *names: str) -> None:
+    """Let alarms forget what other tests of this lab have made them say: what rings is heard anew."""
+    for name in names:
+        lab.client("cloudwatch").set_alarm_state(
+            AlarmName=f"{STACK}-{name}", StateValue="OK", StateReason="another test"
+        )
+
+
+@contextlib.contextmanager
+def hastened(lab: Lab, name: str, seconds: int) -> Iterator[str]:
+    """Make the same alarm once more, with shorter periods, for a while; give its name."""
     looked = alarm(lab, name)
     own = {"AlarmName", "AlarmArn", "Period", "AlarmConfigurationUpdatedTimestamp"}
     kept = {key: it for key, it in looked.items() if key not in own and not key.startswith("State")}
-    lab.client("cloudwatch").put_metric_alarm(
-        **kept, Period=seconds, AlarmName=f"{STACK}-{name}-hastened"
-    )
-    return f"{name}-hastened"
+    client, full = lab.client("cloudwatch"), f"{STACK}-{name}-hastened"
+    client.put_metric_alarm(**kept, Period=seconds, AlarmName=full)
+    try:
+        yield f"{name}-hastened"
+    finally:
+        client.delete_alarms(AlarmNames=[full])
 
 
 class Topic:

@@ -18,18 +18,20 @@ import pytest
 from local.lab import Lab
 from tests.permissions.deployed import functions
 from tests.unit.documents import DOCUMENTS, section
-from tests.workflow.alarms import Topic, hasten, pretend, rings, state
+from tests.workflow.alarms import Topic, calm, hastened, pretend, rings, state
 from tests.workflow.commands import Block, Shell, blocks
 from tests.workflow.life import (
     add_short,
     due,
-    function,
     item,
     make_due,
     retire,
     run,
     started_for,
     until_true,
+)
+from tests.workflow.life import (
+    function as physical,
 )
 from tests.workflow.scene import POLICY, RECORD, reaches
 from tests.workflow.test_stopped import free_at_once
@@ -89,7 +91,7 @@ def topic(lab: Lab) -> Topic:
 @contextlib.contextmanager
 def forbidden(lab: Lab, resource: str, action: str) -> Iterator[None]:
     """Let a function of the stack not do something, as a careless change of its role would."""
-    role = functions(lab)[function(lab, resource)].rpartition("/")[2]
+    role = functions(lab)[physical(lab, resource)].rpartition("/")[2]
     statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
     iam = lab.client("iam")
     iam.put_role_policy(
@@ -112,6 +114,7 @@ def explained(error: str) -> str:
 def test_a_failed_execution(lab: Lab, domain: str, topic: Topic, page: Night) -> None:
     lab.add_domain(domain, policies=[POLICY], record=[RECORD], ttl=1)
     lab.wrong_bucket(domain)
+    calm(lab, "failed-executions")
     failed = lab.run(none_policy(domain))
     rings(lab, "failed-executions")
     assert "ALARM" in topic.hears("mta-sts-off-failed-executions", "docs/runbook.md")
@@ -128,7 +131,6 @@ def test_a_failed_execution(lab: Lab, domain: str, topic: Topic, page: Night) ->
     lab.heal(domain)
     again = lab.run(none_policy(domain))
     assert again.status == "SUCCEEDED", again.cause
-    assert night.check()["state"] == "off"
 
 
 def test_a_stopped_execution_whose_end_cannot_be_written_down(
@@ -139,6 +141,8 @@ def test_a_stopped_execution_whose_end_cannot_be_written_down(
     first = lab.start(none_policy(domain))
     night = page.about(domain=domain, run=first.arn)
     [stop] = night.blocks("A run that was stopped by hand")
+    lab.client("sqs").purge_queue(QueueUrl=physical(lab, "Undelivered"))
+    calm(lab, "dead-letters")
     with forbidden(lab, "CloseRun", "dynamodb:GetItem"):
         assert reaches(first, "Wait Out TTL") == "Wait Out TTL"
         night.do(stop)
@@ -173,6 +177,7 @@ def test_sweeps_that_fail_and_work_that_is_overdue(
     night = page.about(domain=domain)
     errors = night.blocks("Alarm: sweep errors")
     listed, sweep = night.blocks("Alarm: overdue work")
+    calm(lab, "sweep-errors", "overdue-work")
     with forbidden(lab, "SweepDue", "states:StartExecution"):
         first, told = night.do(errors[0]), night.do(errors[0])
         assert "SweepError" in first
@@ -183,8 +188,9 @@ def test_sweeps_that_fail_and_work_that_is_overdue(
         assert "ALARM" in topic.hears(f"mta-sts-off-{name}")
     reasons = [line for line in told.splitlines() if '"could not start what is due"' in line]
     assert any("AccessDenied" in line and domain in line for line in reasons)
-    oldest = night.do(listed).splitlines()[0]
-    assert oldest.split("\t")[1] == domain
+    overdue = [line.split("\t") for line in night.do(listed).splitlines()]
+    assert domain in [name for _, name in overdue]
+    assert overdue == sorted(overdue), "the oldest first"
     refused, answer, *_ = night.do(sweep).splitlines()
     assert refused == "null"
     assert "started" in answer
@@ -196,15 +202,15 @@ def test_sweeps_that_fail_and_work_that_is_overdue(
 
 def test_sweeps_that_say_nothing(lab: Lab, topic: Topic, page: Night) -> None:
     """The alarm of the template, in periods of seconds: no figure for two of them is silence."""
-    hastened = hasten(lab, "silent-sweep", 3)
-    rings(lab, hastened)
-    assert "docs/runbook.md" in topic.hears("mta-sts-off-silent-sweep-hastened", "ALARM")
-    [look] = page.blocks("Alarm: silent sweep")
-    told = page.do(look)
-    assert "ENABLED\trate(5 minutes)" in told
-    assert '"started"' in told
-    assert state(lab, hastened) == "OK"
-    topic.hears("mta-sts-off-silent-sweep-hastened", "OK:")
+    with hastened(lab, "silent-sweep", 4) as alarm:
+        rings(lab, alarm)
+        assert "docs/runbook.md" in topic.hears(f"mta-sts-off-{alarm}", "ALARM")
+        [look] = page.blocks("Alarm: silent sweep")
+        told = page.do(look)
+        assert "ENABLED\trate(5 minutes)" in told
+        assert '"started"' in told
+        assert state(lab, alarm) == "OK"
+        topic.hears(f"mta-sts-off-{alarm}", "OK:")
 
 
 def test_what_the_watch_finds(lab: Lab, domain: str, topic: Topic, page: Night) -> None:
@@ -215,6 +221,7 @@ def test_what_the_watch_finds(lab: Lab, domain: str, topic: Topic, page: Night) 
     make_due(lab, domain, "watch", datetime.now(UTC) - LONG_AGO)
     make_due(lab, domain, "retirement", datetime.now(UTC) + LONG_AGO)
     night = page.about(domain=domain)
+    calm(lab, "watch-findings")
     night.do(night.blocks("Alarm: overdue work")[1])
     rings(lab, "watch-findings")
     assert "ALARM" in topic.hears("mta-sts-off-watch-findings")
