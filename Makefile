@@ -91,6 +91,7 @@ template: env
 		|| { cat .build/template.log; exit 1; }
 	@$(OFFLINE) $(SAM)/cfn-lint --append-rules cfn_lint_serverless.rules \
 		--ignore-checks $(NOT_CHECKED) --template template.yaml
+	@$(OFFLINE) $(SAM)/cfn-lint --template docs/policy-host.yaml
 	@echo "sam validate, cfn-lint: fine"
 
 definitions: $(NPM)/made-from-$(ASL_VALIDATOR)

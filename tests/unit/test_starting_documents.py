@@ -1,0 +1,63 @@
+"""What docs/starting.md and docs/first-deployment.md say beside their commands, which a lab runs."""
+
+import re
+import tomllib
+
+from mta_sts import starting
+from tests.unit.documents import DOCUMENTS, ROOT, TEMPLATE, codes, section, spans_and_blocks
+
+STARTING, FIRST = DOCUMENTS["docs/starting.md"], DOCUMENTS["docs/first-deployment.md"]
+OUTPUTS = TEMPLATE.partition("\nOutputs:\n")[2]
+
+
+def test_the_stack_has_the_name_that_is_proposed() -> None:
+    proposed = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    name = proposed["default"]["global"]["parameters"]["stack_name"]
+    shown = {
+        each
+        for page in (STARTING, FIRST)
+        for each in re.findall(r"--stack-name (\S+)", spans_and_blocks(page))
+    }
+    assert shown - {"mta-sts-sandbox"} == {name}
+    said = (ROOT / "local/protect.py").read_text()
+    assert "{stack}: termination protection is on" in said
+    assert f"{name}: termination protection is on" in FIRST
+
+
+def test_outputs_that_are_asked_for_are_there() -> None:
+    asked = set(re.findall(r"output ([A-Z]\w+)", spans_and_blocks(STARTING + FIRST)))
+    asked |= {code for code in codes(STARTING) if code.endswith("Arn")}
+    there = set(re.findall(r"^  (\w+):$", OUTPUTS, re.MULTILINE))
+    assert {"StateMachineArn", "StartRunArn", "UndeliveredArn"} <= asked <= there
+
+
+def test_what_the_stack_keeps_is_removed_by_hand() -> None:
+    kept = {
+        name
+        for name, body in re.findall(
+            r"^  (\w+):\n((?: {4}.*\n|\n)+)", TEMPLATE.partition("\nResources:\n")[2], re.MULTILINE
+        )
+        if re.search(r"^    DeletionPolicy: Retain", body, re.MULTILINE)
+    }
+    removed = section("Remove all of it", FIRST)
+    assert {f"{name}TableName" for name in kept} == set(re.findall(r"output ([A-Z]\w+)", removed))
+    assert "RetentionPolicy: Retain" in TEMPLATE
+    assert "delete-layer-version --layer-name MtaStsLayer" in removed
+
+
+def test_the_shapes_are_those_that_are_read() -> None:
+    assert f"up to {starting.MOST} inputs" in section("A schedule", STARTING)
+    event = section("An event", STARTING)
+    assert f"`{starting.DETAIL_TYPE}`" in event
+    assert f"1 to {starting._LONGEST_KEY} characters" in event
+
+
+def test_an_hour_and_fourteen_days_are_what_the_template_says() -> None:
+    section_of_the_template = TEMPLATE.partition("# --- schedules and events that start runs")[2]
+    own = section_of_the_template.partition("  # --- ")[0]
+    ages = re.findall(r"MaximumEventAgeInSeconds: (\d+)", own)
+    assert set(ages) == {"3600"}
+    assert own.count("*an-hour") == 2
+    assert "within an hour is given up" in " ".join(STARTING.split())
+    [kept] = re.findall(r"MessageRetentionPeriod: (\d+)", TEMPLATE)
+    assert f"for {int(kept) // 86400} days" in " ".join(STARTING.split())
