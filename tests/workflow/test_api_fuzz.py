@@ -15,9 +15,7 @@ DESCRIPTION = "docs/openapi.json"
 EXAMPLES = 15
 # The signer signs what was to go out unsigned; and no schema knows which field is for which method.
 NOT_ASKED = ("ignored_auth", "positive_data_acceptance")
-SOURCES = {
-    "plain": {"format": "plain", "secret": "mta-sts-off/jira", "domains": ["solarmora.com"]}
-}
+SOURCES = {"plain": {"format": "plain", "secret": "mta-sts-off/jira", "domains": ["solarmora.com"]}}
 
 
 def test_the_description_holds_whatever_is_sent(lab: Lab, tmp_path: Path) -> None:
