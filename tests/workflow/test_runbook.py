@@ -111,11 +111,17 @@ def explained(error: str) -> str:
     return line
 
 
+def _lines(printed: str) -> list[str]:
+    """Give what functions have written, without what Lambda writes about them."""
+    found = re.split(r"[\t\n]", printed)
+    return [line for line in found if line.startswith("{") and '"_aws"' not in line]
+
+
 def test_a_failed_execution(lab: Lab, domain: str, topic: Topic, page: Night) -> None:
     lab.add_domain(domain, policies=[POLICY], record=[RECORD], ttl=1)
     lab.wrong_bucket(domain)
     calm(lab, "failed-executions")
-    failed = lab.run(none_policy(domain))
+    failed = lab.run(none_policy(domain, ticket="OPS-77"))
     rings(lab, "failed-executions")
     assert "ALARM" in topic.hears("mta-sts-off-failed-executions", "docs/runbook.md")
     night = page.about(domain=domain, run=failed.arn)
@@ -127,7 +133,13 @@ def test_a_failed_execution(lab: Lab, domain: str, topic: Topic, page: Night) ->
     error = text.strip().splitlines()[-1]
     assert error == failed.error == "PolicyNotServedError"
     assert "Mend the host first" in explained(error)
-    assert '"error":"PolicyNotServedError"' in night.do('logged "$domain"')
+    logged = [json.loads(line) for line in _lines(night.do('logged "$domain"'))]
+    assert "PolicyNotServedError" in {line.get("error") for line in logged}
+    assert {(line.get("execution"), line.get("ticket")) for line in logged} == {
+        (failed.arn, "OPS-77")
+    }
+    verbs = {line["location"].partition(":")[0] for line in logged}
+    assert verbs >= {"handler", "wrapped"}, "what functions say, and what they raise"
     lab.heal(domain)
     again = lab.run(none_policy(domain))
     assert again.status == "SUCCEEDED", again.cause
