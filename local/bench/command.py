@@ -94,7 +94,8 @@ def _of_runs(histories: Histories) -> list[Figure]:
         states = max(map(history.states, every))
         found += [
             Figure("run", name, spent.over(TTL_SECONDS), "times", 1.25, 1.05, remark),
-            Figure("states", name, states, "states", 25),
+            # Four of them tell that it has begun and how it ended: an event and a message each.
+            Figure("states", name, states, "states", 28),
         ]
     return found
 

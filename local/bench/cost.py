@@ -36,6 +36,7 @@ class Use:
     calls: int
     gb_seconds: float
     log_gb: float
+    events: int
     notices: int
     mails: int
 
@@ -67,12 +68,14 @@ def used(run: Sequence[Event], functions: Mapping[str, Function]) -> Use:
         for name, lasted in seconds
     )
     log_bytes = (functions[each.function].log_bytes + PLATFORM_LOG_BYTES for each in calls)
-    notices = sum(not each.function for each in history.calls(run))
+    events = sum(each.events for each in history.calls(run))
+    notices = sum(not each.function and not each.events for each in history.calls(run))
     return Use(
         transitions=history.transitions(run),
         calls=len(calls),
         gb_seconds=sum(gb_seconds),
         log_gb=sum(log_bytes) / BYTES_PER_GB,
+        events=events,
         notices=notices,
         mails=notices,
     )

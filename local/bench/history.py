@@ -34,12 +34,14 @@ class Visit:
 class Call:
     """One attempt of a task; `function` is the name of what it called, empty where that is none.
 
-    `event` is what the function was sent, `seconds` how long the answer took.
+    `event` is what the function was sent, `seconds` how long the answer took, `events` how many were put
+    on the event bus.
     """
 
     function: str
     event: Any
     seconds: float
+    events: int = 0
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,8 @@ def calls(history: Sequence[Event]) -> list[Call]:
             scheduled = begun.popleft()
             sent = json.loads(scheduled["taskScheduledEventDetails"]["parameters"])
             seconds = (event["timestamp"] - scheduled["timestamp"]).total_seconds()
-            found.append(Call(_name(sent.get("FunctionName", "")), sent.get("Payload"), seconds))
+            name, events = _name(sent.get("FunctionName", "")), len(sent.get("Entries", ()))
+            found.append(Call(name, sent.get("Payload"), seconds, events))
     return found
 
 

@@ -70,7 +70,8 @@ RUN = [
     *attempt(24.5, 0.5, SENT),
     *made((25, "Parallel", "StateExited", ("Confirm", [{}, {}]))),
     *task(25, "Record Outcome", 0.25, SENT),
-    *task(25.25, "Notify Outcome", 0.25, {"TopicArn": PUBLISH, "Message": "off"}),
+    *task(25.25, "Announce Outcome", 0.25, {"Entries": [{"Source": "mta-sts-off", "Detail": {}}]}),
+    *task(25.5, "Notify Outcome", 0.25, {"TopicArn": PUBLISH, "Message": "off"}),
 ]
 
 
@@ -145,7 +146,7 @@ def test_where_the_time_of_a_run_went() -> None:
 
 def test_a_run_that_was_not_confirmed_is_no_measure() -> None:
     with pytest.raises(IncompleteError, match="never came to Record Outcome"):
-        history.spent(RUN[:-8])
+        history.spent(RUN[:-12])
     with pytest.raises(IncompleteError, match="never left In Sync"):
         history.spent(RUN[:9])
 
@@ -158,13 +159,13 @@ def test_all_visits_to_a_state_count_for_its_seconds() -> None:
 
 
 def test_states_are_counted_as_if_there_were_nothing_to_wait_for() -> None:
-    # Change, Await, In Sync?, Check, Wait Out TTL, Confirm and its two branches, Record, Notify.
-    assert history.states(RUN) == 10
+    # Change, Await, In Sync?, Check, Wait Out TTL, Confirm and its two branches, Record, Announce, Notify.
+    assert history.states(RUN) == 11
 
 
 def test_transitions_are_counted_as_they_were_and_attempts_with_them() -> None:
-    # 7 visits to other states than tasks, 9 attempts of tasks; start and end.
-    assert history.transitions(RUN) == 7 + 9 + 2
+    # 7 visits to other states than tasks, 10 attempts of tasks; start and end.
+    assert history.transitions(RUN) == 7 + 10 + 2
     again = attempt(25.5, 0.1, SENT, "TaskFailed")
     assert history.transitions([*RUN, *again]) == history.transitions(RUN) + 1
 
@@ -172,8 +173,8 @@ def test_transitions_are_counted_as_they_were_and_attempts_with_them() -> None:
 def test_calls_are_told_with_what_they_were_sent() -> None:
     calls = history.calls(RUN)
     assert calls[0] == Call("mta-sts-off-VerifyRecord-1A", {"step": "confirm"}, 0.25)
-    assert calls[-1] == Call("", None, 0.25)
-    assert sum(call.seconds for call in calls) == pytest.approx(2.75)
+    assert calls[-2:] == [Call("", None, 0.25, events=1), Call("", None, 0.25)]
+    assert sum(call.seconds for call in calls) == pytest.approx(3.0)
 
 
 # --- cost
@@ -195,16 +196,17 @@ def test_a_price_is_that_of_one(tmp_path: Path) -> None:
 
 
 def test_a_cost_is_the_sum_of_what_was_used() -> None:
-    use = Use(transitions=2, calls=3, gb_seconds=0.5, log_gb=0.0, notices=1, mails=1)
+    use = Use(transitions=2, calls=3, gb_seconds=0.5, log_gb=0.0, events=2, notices=1, mails=1)
     each = {
         "transitions": 1.0,
         "calls": 10,
         "gb_seconds": 100,
         "log_gb": 7,
+        "events": 0.25,
         "notices": 0.5,
         "mails": 0,
     }
-    assert cost.cost(use, each) == 82.5
+    assert cost.cost(use, each) == 83.0
     with pytest.raises(KeyError):
         cost.cost(use, {})
 
@@ -215,7 +217,7 @@ def test_a_run_pays_for_every_call_and_one_cold_start(memory_mb: int, counted_mb
     use = cost.used(RUN, {"mta-sts-off-VerifyRecord-1A": function})
     # 2.5 seconds of calls, the notice left out, and the start of the one function.
     assert use.gb_seconds == pytest.approx(3.0 * counted_mb / 1024)
-    assert (use.calls, use.notices, use.mails) == (8, 1, 1)
+    assert (use.calls, use.events, use.notices, use.mails) == (8, 1, 1, 1)
     assert use.log_gb == pytest.approx(8 * 1000 / 1024**3)
     assert use.transitions == history.transitions(RUN)
 

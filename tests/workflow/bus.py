@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from local.lab import Lab
-from tests.workflow.watch import PATIENCE
 
+PATIENCE = 15  # seconds; an event is there before its state has ended
 PATTERN = {"source": ["mta-sts-off"], "detail-type": ["MTA-STS Off Notice"]}
 
 
