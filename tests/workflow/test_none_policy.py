@@ -133,8 +133,8 @@ def test_nothing_else_moves(seen: Seen, lab: Lab) -> None:
 def test_policy_before_id_and_every_proof_in_its_place(seen: Seen) -> None:
     order = [
         "Plan Change", "Claim Domain", "Announce Start", "Notify Start", "Check Host", "Publish Policy",
-        "Purge CDN", "Check Served Policy", "Change Id", "Await Route 53", "Check Name Servers", "Wait Out TTL", "Confirm",
-        "Record Outcome", "Announce Outcome", "Notify Outcome", "Done",
+        "Purge CDN", "Check Served Policy", "Change Id", "Await Route 53", "Check Name Servers",
+        "Wait Out TTL", "Confirm", "Record Outcome", "Announce Outcome", "Notify Outcome", "Done",
     ]  # fmt: skip
     states = seen.run.states
     assert [states.index(name) for name in order] == sorted(states.index(name) for name in order)
