@@ -16,7 +16,7 @@ import pytest
 from local.emulator import ACCOUNT
 from local.lab import Lab
 from local.runs import Run
-from tests.permissions.deployed import resources
+from tests.permissions.deployed import resources, rules, schedules
 from tests.workflow.life import add_short, due, function, item, retire, run, until_true
 from tests.workflow.scene import POLICY, RECORD
 from tests.workflow.watch import snapshot
@@ -98,16 +98,17 @@ def called(lab: Lab, sent: object) -> dict[str, Any]:
 
 
 def letters(lab: Lab, words: str) -> list[dict[str, Any]]:
-    """The dead letters that say something; each is taken out of the queue."""
+    """The dead letters that say something; each is taken out of the queue. Those of others stay."""
     sqs = lab.client("sqs")
-    url = sqs.get_queue_url(QueueName=lab.stack_outputs["UndeliveredArn"].rpartition(":")[2])
-    found = []
-    for one in sqs.receive_message(
-        QueueUrl=url["QueueUrl"], MaxNumberOfMessages=10, VisibilityTimeout=0
-    ).get("Messages", []):
-        if words in one["Body"]:
-            sqs.delete_message(QueueUrl=url["QueueUrl"], ReceiptHandle=one["ReceiptHandle"])
-            found.append(json.loads(one["Body"]))
+    name = lab.stack_outputs["UndeliveredArn"].rpartition(":")[2]
+    queue, found = sqs.get_queue_url(QueueName=name)["QueueUrl"], []
+    # What has been looked at is out of sight for a second, so that there is an end.
+    asked = {"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 1}
+    while messages := sqs.receive_message(**asked).get("Messages", []):
+        for one in messages:
+            if words in one["Body"]:
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=one["ReceiptHandle"])
+                found.append(json.loads(one["Body"]))
     return found
 
 
@@ -282,3 +283,21 @@ def test_what_the_rule_is_not_for_reaches_nothing(
     assert not matches(account="111122223333")
     assert called(door, sent)["errorType"] == "EnvelopeError"
     assert runs(door, domain) == []
+
+
+def test_whatever_cannot_be_delivered_is_kept(lab: Lab) -> None:
+    """By each rule and schedule, and by the functions that they call; but the sweep, which comes again."""
+    queue = lab.stack_outputs["UndeliveredArn"]
+    targets = [one["Target"] for one in schedules(lab)] + [target for _, target in rules(lab)]
+    assert len(targets) >= 5
+    assert {target["DeadLetterConfig"]["Arn"] for target in targets} == {queue}
+    called_by_them = {one["Arn"] for one in targets if one["Arn"].split(":")[2] == "lambda"}
+    assert len(called_by_them) == 3
+    for arn in called_by_them:
+        config = lab.client("lambda").get_function_event_invoke_config(
+            FunctionName=arn, Qualifier="$LATEST"
+        )
+        kept = config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+        again = config["MaximumRetryAttempts"]
+        assert (kept, again) in {(queue, 2), (None, 0)}, arn
+        assert kept == queue or function(lab, "SweepDue") in arn
