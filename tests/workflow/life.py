@@ -60,7 +60,7 @@ def make_due(lab: Lab, domain: str, kind: str, at: datetime) -> None:
 
 
 def function(lab: Lab, resource: str) -> str:
-    """Return a function of the stack by its name in the template."""
+    """Return a function, or whatever else the stack has, by its name in the template."""
     found = lab.client("cloudformation").describe_stack_resource(
         StackName=STACK, LogicalResourceId=resource
     )

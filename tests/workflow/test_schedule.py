@@ -7,6 +7,7 @@ from tests.workflow.life import (
     FIRST_ID,
     add_short,
     due,
+    function,
     item,
     object_is_gone,
     retire,
@@ -24,11 +25,8 @@ PATIENCE = 150
 
 def test_a_retirement_needs_nobody() -> None:
     with Lab(parameters={"SweepMinutes": "1"}) as lab:
-        schedules = lab.client("scheduler").list_schedules()["Schedules"]
-        [schedule] = [
-            lab.client("scheduler").get_schedule(Name=one["Name"], GroupName=one["GroupName"])
-            for one in schedules
-        ]
+        name = function(lab, "SweepSchedule")
+        schedule = lab.client("scheduler").get_schedule(Name=name)
         assert (schedule["State"], schedule["ScheduleExpression"]) == ("ENABLED", "rate(1 minute)")
         policy = add_short(lab, DOMAIN)
         assert served(lab, DOMAIN) == policy.encode()
