@@ -9,7 +9,7 @@ from typing import Any
 
 from local.emulator import ACCOUNT, REGION
 from local.lab import Lab
-from tests.permissions import hooked, mishaps, started
+from tests.permissions import called, hooked, mishaps, started
 from tests.permissions.mishaps import CHANGED, SUCCEEDED, Expected, Place
 from tests.workflow.life import add_short, retire
 from tests.workflow.scene import BY_HAND, POLICY, RECORD, forget
@@ -54,6 +54,7 @@ def shipped(lab: Lab) -> Expected:
     expected += mishaps.stopped(lab, add(lab, "stopped.example"))
     expected += hooked.deliveries(lab)
     expected += started.deliveries(lab)
+    expected += called.requests(lab)
     waited(expected)
     later = [(lab.start(_check(domain)), SUCCEEDED) for domain in (tagged, gone)]
     later.append((lab.start({"method": "check", "discover": True}), SUCCEEDED))

@@ -15,6 +15,7 @@ import pytest
 from local.emulator import Authorisation
 from local.lab import Lab
 from tests.permissions import battery
+from tests.permissions.called import calling
 from tests.permissions.deployed import Role, functions, roles
 from tests.permissions.elements import Element, elements, superfluous
 from tests.permissions.evaluator import Context, Document, allowed
@@ -47,6 +48,7 @@ TAKEN = [
     ("RemovePolicy", "s3:DeleteObject on", "s3:DeleteObject", removing),
     ("CheckDomain", "dynamodb:GetItem on", "dynamodb:GetItem", looking),
     ("SweepDue", "states:StartExecution on", "states:StartExecution", sweeping),
+    ("Api", "states:StartExecution on", "states:StartExecution", calling),
     ("TakeHook", "states:StartExecution on", "states:StartExecution", taking),
     ("StartRun", "states:StartExecution on", "states:StartExecution", starting),
     ("CloseRun", "states:DescribeExecution on", "states:DescribeExecution", closing),
