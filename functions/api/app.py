@@ -4,7 +4,8 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
-from mta_sts import api, logs, problems
+from mta_sts import api, calls, logs, problems
+from mta_sts.calls import Call
 from mta_sts.logs import logged, logger
 from mta_sts.problems import Problem
 
@@ -19,7 +20,7 @@ app = APIGatewayRestResolver()
 )
 def list_domains() -> Response[str]:
     """List domains."""
-    return _reply(api.list_domains(api.Call.of(app.current_event.raw_event)))
+    return _reply(api.list_domains(Call.of(app.current_event.raw_event)))
 
 
 @app.get(
@@ -32,7 +33,7 @@ def list_domains() -> Response[str]:
 def show_domain(domain: str) -> Response[str]:
     """Show a domain."""
     logs.add(domain=domain)
-    return _reply(api.show_domain(api.Call.of(app.current_event.raw_event), domain))
+    return _reply(api.show_domain(Call.of(app.current_event.raw_event), domain))
 
 
 @app.post(
@@ -45,7 +46,7 @@ def show_domain(domain: str) -> Response[str]:
 def start_run(domain: str) -> Response[str]:
     """Start a run."""
     logs.add(domain=domain)
-    return _reply(api.start_run(api.Call.of(app.current_event.raw_event), domain))
+    return _reply(api.start_run(Call.of(app.current_event.raw_event), domain))
 
 
 @app.get(
@@ -57,7 +58,7 @@ def start_run(domain: str) -> Response[str]:
 def list_runs(domain: str) -> Response[str]:
     """List a domain's runs."""
     logs.add(domain=domain)
-    return _reply(api.list_runs(api.Call.of(app.current_event.raw_event), domain))
+    return _reply(api.list_runs(Call.of(app.current_event.raw_event), domain))
 
 
 @app.get(
@@ -70,14 +71,14 @@ def list_runs(domain: str) -> Response[str]:
 def show_run(domain: str, run: str) -> Response[str]:
     """Show a run."""
     logs.add(domain=domain)
-    return _reply(api.show_run(api.Call.of(app.current_event.raw_event), domain, run))
+    return _reply(api.show_run(Call.of(app.current_event.raw_event), domain, run))
 
 
 @app.not_found
 def not_found(_error: Exception) -> Response[str]:
     """Say what is not there, or which methods are."""
     event = app.current_event
-    return _reply(problems.answer(api.no_route(event.http_method, event.path)))
+    return _reply(problems.answer(calls.no_route(event.http_method, event.path)))
 
 
 @app.exception_handler(Problem)  # type: ignore[untyped-decorator]
@@ -100,4 +101,6 @@ def _reply(answer: dict[str, Any]) -> Response[str]:
 @logged
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """An event of API Gateway (REST, payload 1.0) → its answer."""
+    if not calls.is_plain(event["path"]):
+        return problems.answer(calls.nowhere())  # before the routes, which look past a final slash
     return app.resolve(event, context)

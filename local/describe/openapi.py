@@ -9,7 +9,7 @@ from typing import Any
 from local.describe import answers, inputs
 from local.environments import ROOT
 from mta_sts.adapters.register import PHASES
-from mta_sts.api import LONGEST_WAIT, SCOPES
+from mta_sts.calls import LONGEST_WAIT, SCOPES
 
 _SEEN = {
     "listDomains": "Domains", "showDomain": "Domain", "listRuns": "Runs", "showRun": "Run",

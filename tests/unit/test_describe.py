@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from local.describe.__main__ import FILES, text
-from mta_sts import api, request
+from mta_sts import calls, request
 from mta_sts.errors import InvalidRequestError
 from tests.unit.documents import ROOT
 
@@ -30,7 +30,7 @@ def test_every_route_is_described_and_no_other() -> None:
         for path, item in OPENAPI["paths"].items()
         if not path.startswith("/hooks")
     }
-    assert described == {path: tuple(sorted(methods)) for path, methods in api.ROUTES.items()}
+    assert described == {path: tuple(sorted(methods)) for path, methods in calls.ROUTES.items()}
 
 
 def test_every_reference_leads_somewhere() -> None:

@@ -47,7 +47,7 @@ def runs_of(lab: Lab, domain: str) -> list[str]:
 
 
 def allowed_only(lab: Lab, name: str, *resources: str) -> Credentials:
-    """Credentials of a role that may invoke these addresses of the API."""
+    """Credentials of a new role that may invoke these addresses of the API."""
     iam, api = lab.client("iam"), lab.stack_outputs["ApiUrl"].split("/")[2].partition(".")[0]
     trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     arn = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api}/v1"
@@ -58,7 +58,12 @@ def allowed_only(lab: Lab, name: str, *resources: str) -> Credentials:
     }
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))["Role"]
     iam.put_role_policy(RoleName=name, PolicyName="call", PolicyDocument=document(may))
-    lent = lab.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="ticket")
+    return session(lab, role["RoleName"], "first")
+
+
+def session(lab: Lab, role: str, name: str) -> Credentials:
+    arn = f"arn:aws:iam::{ACCOUNT}:role/{role}"
+    lent = lab.client("sts").assume_role(RoleArn=arn, RoleSessionName=name)
     keys = lent["Credentials"]
     return Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
 
@@ -117,7 +122,8 @@ def test_a_run_from_the_request_to_its_outcome(lab: Lab, api: Api) -> None:
     add(lab, domain)
     path = f"/domains/{domain}/runs"
     request = {"method": "none-policy", "ticket": "OPS-7", "reason": SCRIPT.replace("\x7f", "")}
-    started = api.call("POST", path, request, {"Idempotency-Key": '"move-7"'})
+    mover = Api(lab, allowed_only(lab, "mover", f"POST{path}"))
+    started = mover.call("POST", path, request, {"Idempotency-Key": '"move-7"'})
     assert (started.status, started.json["again"]) == (202, False), started.body
     assert started.headers["location"] == started.json["href"] == f"/v1{path}/{started.json['run']}"
     href = f"{path}/{started.json['run']}"
@@ -127,8 +133,8 @@ def test_a_run_from_the_request_to_its_outcome(lab: Lab, api: Api) -> None:
     busy = problem(api.call("POST", path, {"method": "restore"}), 409, "busy")
     assert busy["run"] == started.json["run"]
     assert api.call("GET", f"/domains/{domain}").json["held_by"]["run"] == started.json["run"]
-    other_session = Api(lab, allowed_only(lab, "retries", f"POST{path}"))
-    again = other_session.call("POST", path, request, {"Idempotency-Key": "move-7"})
+    mover = Api(lab, session(lab, "mover", "second"))
+    again = mover.call("POST", path, request, {"Idempotency-Key": "move-7"})
     assert (again.status, again.json["run"], again.json["again"]) == (202, busy["run"], True)
     running = api.call("GET", href).json
     assert running["status"] == "running"
@@ -146,12 +152,21 @@ def test_a_run_from_the_request_to_its_outcome(lab: Lab, api: Api) -> None:
     assert ended["outcome"]["answers"]["off"]["sentence"] in ended["text"]
     assert ended["evidence"]["record"]["agreeing"]
     assert (ended["ticket"], ended["reason"]) == ("OPS-7", request["reason"])
-    assert ended["requested_by"].endswith(":root")
-    later = api.call("POST", path, request, {"Idempotency-Key": "move-7", "Prefer": "wait=5"})
+    assert ended["requested_by"].endswith(":assumed-role/mover/first")
+    later = mover.call("POST", path, request, {"Idempotency-Key": "move-7", "Prefer": "wait=5"})
     assert (later.status, later.json["run"]) == (200, started.json["run"]), "long after it ended"
-    other = api.call("POST", path, {"method": "restore"}, {"Idempotency-Key": "move-7"})
+    other = mover.call("POST", path, {"method": "restore"}, {"Idempotency-Key": "move-7"})
     assert started.json["run"] in problem(other, 409, "key-reused")["detail"]
     assert len(runs_of(lab, domain)) == 1
+
+
+def test_nobody_uses_up_the_key_of_another(lab: Lab, api: Api) -> None:
+    path, key = "/domains/two-callers.example/runs", {"Idempotency-Key": "CHG0030192"}
+    other = Api(lab, allowed_only(lab, "looks-first", f"POST{path}"))
+    looked = other.call("POST", path, {"method": "check"}, key)
+    changed = api.call("POST", path, {"method": "none-policy"}, key)
+    assert (looked.status, changed.status) == (202, 202), changed.body
+    assert looked.json["run"] != changed.json["run"]
 
 
 def test_a_domain_answers_by_what_is_on_record(lab: Lab, api: Api) -> None:
@@ -379,7 +394,17 @@ def test_a_method_that_is_not_for_an_address(api: Api, method: str, path: str, a
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/domains/a.example/other", "/domains/a.example/runs/a/b"]
+    "path",
+    [
+        "/nothing",
+        "/domains/a.example/other",
+        "/domains/a.example/runs/a/b",
+        # Another spelling of an address leads around no policy either.
+        "/domains/",
+        "/domains//",
+        "/domains/a.example/runs/",
+        "//domains",
+    ],
 )
 def test_an_address_that_is_none(api: Api, path: str) -> None:
     problem(api.call("GET", path), 404, "not-found")
