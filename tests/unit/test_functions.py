@@ -72,14 +72,14 @@ def book(monkeypatch: pytest.MonkeyPatch) -> Book:
 # --- when the id changed
 
 
-def confirmed(book: Book, made: Plan, changed_at: Any) -> dict[str, Any]:
+def confirmed(book: Book, made: Plan, changed_at: Any, served_at: Any = FRESH) -> dict[str, Any]:
     """Record a confirmed run; return the change of the id that it leaves."""
     caches = {"fresh_at": stamp(FRESH)} if made.publishes else None
     moments = {
         "host": looked(answered()),
         "published": {"published_at": stamp(NOW), "written": True} if made.publishes else None,
         "caches": caches,
-        "served": {"checked_at": stamp(FRESH)} if made.publishes else None,
+        "served": {"checked_at": stamp(served_at)} if made.publishes else None,
         "changed": {"changed_at": stamp(changed_at)},
         "in_sync": {"checked_at": stamp(IN_SYNC)},
         "names": {"record_gone_at": stamp(GONE)},
@@ -116,6 +116,14 @@ def test_an_id_changes_after_every_cache_is_fresh(
     assert change["at"] == stamp(recorded)
     assert change["at"] > change["fresh_at"]
     assert (change["published_at"], change["gone_at"]) == (stamp(NOW), stamp(GONE))
+
+
+def test_an_id_changes_after_every_address_was_seen_to_be_fresh(book: Book) -> None:
+    """Within the same second as that, too: or a retirement would never be over."""
+    seen_at = FRESH + timedelta(seconds=1)
+    change = confirmed(book, plan(), seen_at, served_at=seen_at)
+    assert change["fresh_at"] == stamp(seen_at)
+    assert change["at"] > change["fresh_at"]
 
 
 def test_a_plain_deletion_changes_it_when_it_does(book: Book) -> None:

@@ -87,7 +87,7 @@ def confirmed(event: Mapping[str, Any], plan: Plan, ledger: "Ledger", now: datet
         id_change={
             "id": plan.record.new_id,
             "old": plan.record.found,
-            "at": _changed_at(event["moments"]),
+            "at": _changed_at(event["moments"], outcome["moments"]["caches_fresh_at"]),
             "gone_at": outcome["moments"]["record_gone_at"],
             "distribution_id": plan.policy.distribution_id,
             "published_at": outcome["moments"]["published_at"],
@@ -98,13 +98,12 @@ def confirmed(event: Mapping[str, Any], plan: Plan, ledger: "Ledger", now: datet
     return outcome
 
 
-def _changed_at(moments: Mapping[str, Any]) -> str:
-    """Say when the record changed; stamps are rounded up, and it was after caches were fresh."""
+def _changed_at(moments: Mapping[str, Any], fresh_at: str | None) -> str:
+    """Say when the record changed; stamps are rounded up, and it was after caches were seen to be fresh."""
     changed_at = str(moments["changed"]["changed_at"])
-    if not moments["caches"]:
+    if not fresh_at:
         return changed_at
-    after_caches = instant(moments["caches"]["fresh_at"]) + timedelta(seconds=1)
-    return max(changed_at, stamp(after_caches))
+    return max(changed_at, stamp(instant(fresh_at) + timedelta(seconds=1)))
 
 
 def failed(
@@ -137,6 +136,7 @@ def failed(
         plan,
         confirmed=outcome.get("text", ""),
         restore_at=stamp(restore_at) if restore_at else "",
+        free_from=stamp(free_from) if free_from else "",
     )
     again = _try_again(request, agenda, _again_at(name, cause, place, now))
     text += f"\n\n{again}Execution: {execution['arn']}"
@@ -164,7 +164,7 @@ def failed(
                 **notice,
             },
             domain_fields={
-                "last_outcome": {"state": text.partition(" for ")[0], "error": name, **notice}
+                "last_outcome": {"state": told["state"], "error": name, **notice}
             },
             free_from=free_from,
         )
