@@ -10,7 +10,7 @@ from tests.workflow.life import run as run_named
 from tests.workflow.scene import add
 
 PAGE = (ROOT / "docs/api.md").read_text()
-DOMAIN = "solarmora.com"
+DOMAIN = "page-of-the-api.example"  # in the place of the page's own, which other tests have
 
 
 def requests() -> list[tuple[str, str, dict[str, str], bytes]]:
@@ -30,6 +30,7 @@ def sent(api: Api, number: int, **put: str) -> Answer:
     method, path, headers, body = requests()[number]
     for name, value in put.items():
         path, body = path.replace(name, value), body.replace(name.encode(), value.encode())
+    path = path.replace("solarmora.com", DOMAIN)
     return api.call(method, path, body, headers)
 
 

@@ -4,7 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from local.api import Api
 from local.environments import ROOT
@@ -16,6 +19,13 @@ EXAMPLES = 15
 # The signer signs what was to go out unsigned; and no schema knows which field is for which method.
 NOT_ASKED = ("ignored_auth", "positive_data_acceptance")
 SOURCES = {"plain": {"format": "plain", "secret": "mta-sts-off/jira", "domains": ["solarmora.com"]}}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """A lab of its own: whatever is sent may be done, to any domain."""
+    with Lab() as running:
+        yield running
 
 
 def test_the_description_holds_whatever_is_sent(lab: Lab, tmp_path: Path) -> None:
