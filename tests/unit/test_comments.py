@@ -32,6 +32,13 @@ def test_says_what_the_notice_says() -> None:
     assert jira(TEXT) == servicenow(TEXT) == TEXT
 
 
+def test_who_asked_from_outside_does_not_see_what_names_the_inside() -> None:
+    """Jira Service Management shows a comment to the requester, unless this property says otherwise."""
+    assert comment(TEXT)["jira"]["properties"] == [
+        {"key": "sd.public.comment", "value": {"internal": True}}
+    ]
+
+
 FENCES = [
     "{noformat}[~accountid:123] !https://evil.example/x.png!{noformat}",
     "{NoFormat}",

@@ -35,6 +35,20 @@ def test_largest_durations_are_as_told() -> None:
         assert f"At most {most}." in rows[name]
 
 
+def test_where_tickets_are_is_an_address_below_which_others_are_composed() -> None:
+    parameters = block(TEMPLATE, "Parameters", 0)
+    pattern = re.search(r'AllowedPattern: "(.*)"', block(parameters, "TicketUrl", 2))
+    assert pattern
+    good = ["", "https://example.atlassian.net", "https://api.atlassian.com/ex/jira/1a2b-3c",
+            "https://tickets.example:8443/jira_2/v1.0"]  # fmt: skip
+    host = "https://a.example"
+    bad = ["http://a.example", f"{host}/", f"{host}/x/", f"{host}//x", f"{host}/*", f"{host}/..",
+           f"{host}/x/../y", f"{host}/.", f"{host}/x?y=1", f"{host}/x#y", f"{host}/%2e%2e", f"{host}/a b",
+           "https://user@a.example", "https://"]  # fmt: skip
+    assert [each for each in good if not re.fullmatch(pattern[1], each)] == []
+    assert [each for each in bad if re.fullmatch(pattern[1], each)] == []
+
+
 ACTION = re.compile(r"\b(?!aws:)([a-z0-9]+:[A-Z]\w+)")
 
 

@@ -110,6 +110,9 @@ def test_a_notice_is_one_comment_with_its_text_and_nothing_in_it_is_markup(lab: 
     assert written(lab, "OPS-1") == [
         "{noformat}\nMTA-STS is off.\nMail is not at risk.\n{noformat}"
     ]
+    [sent] = [each for each in lab.tickets.requests() if "/OPS-1/" in each.path]
+    internal = [{"key": "sd.public.comment", "value": {"internal": True}}]
+    assert json.loads(sent.body)["properties"] == internal
     [hostile] = written(lab, "OPS-2")
     assert hostile == f"{{noformat}}\n{HOSTILE.replace('{noformat}', '(noformat}')}\n{{noformat}}"
     [long] = written(lab, "ops_3")

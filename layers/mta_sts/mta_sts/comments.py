@@ -6,21 +6,24 @@ markup away, so both are done here.
 
 import re
 import textwrap
+from typing import Any
 
 LONGEST = 8_000  # characters; Jira takes 32,767 and the event 256 KiB
 _WIDTH = 100  # what Jira does not format it does not wrap either
+_INTERNAL = {"key": "sd.public.comment", "value": {"internal": True}}
 _ENDS_NOFORMAT = re.compile(r"\{(?=\s*noformat\b)", re.IGNORECASE)
 # `[code]` is HTML in a work note, `@[name]` calls somebody.
 _BEGINS_CODE = re.compile(r"\[(?=\s*/?\s*code\b)|(?<=@)\[", re.IGNORECASE)
 _COMMAND = re.compile(r"(?<=:) (?=aws [a-z0-9-]+ [a-z-]+ )")
 
 
-def comment(text: str) -> dict[str, dict[str, str]]:
+def comment(text: str) -> dict[str, dict[str, Any]]:
     r"""Compose what the API of each ticket system takes: `{"jira": {"body": …}, "servicenow": {…}}`.
 
     Jira (text formatting notation): inside ``{noformat}`` nothing is markup, a link or a mention, up
-    to the next ``{noformat}``. ServiceNow shows a work note as it is, but for ``[code]`` and
-    mentions.
+    to the next ``{noformat}``. Jira Service Management would show a comment to the requester, beside the
+    agents; a property makes it internal, and elsewhere means nothing. ServiceNow shows a work note as
+    it is, but for ``[code]`` and mentions, and to those alone who work on it.
 
     >>> comment("off: *really*, see [code]")["servicenow"]
     {'work_notes': 'off: *really*, see (code]'}
@@ -29,7 +32,7 @@ def comment(text: str) -> dict[str, dict[str, str]]:
         text = text[:LONGEST] + " … (shortened)"
     plain = _ENDS_NOFORMAT.sub("(", _wrapped(text))
     return {
-        "jira": {"body": f"{{noformat}}\n{plain}\n{{noformat}}"},
+        "jira": {"body": f"{{noformat}}\n{plain}\n{{noformat}}", "properties": [_INTERNAL]},
         "servicenow": {"work_notes": _BEGINS_CODE.sub("(", text)},
     }
 
