@@ -272,8 +272,9 @@ def test_retries_of_a_busy_aws_are_as_told() -> None:
         for retry in state.get("Retry", [])
         if "TransientError" in retry["ErrorEquals"]
     }
-    assert attempts == {8}
+    assert attempts == {8, 50}
     assert "eight more attempts" in told
+    assert "fifty where Route 53 is asked" in told
 
 
 def test_limits_of_the_policy_host_are_as_told() -> None:

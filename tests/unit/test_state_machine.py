@@ -13,6 +13,8 @@ from mta_sts.notices import DETAIL_TYPE, SOURCE
 ROOT = Path(__file__).parents[2]
 DEFINITION = json.loads((ROOT / "statemachine/disable.asl.json").read_text())
 STATES: dict[str, dict[str, Any]] = DEFINITION["States"]
+# What an account has too little of for all at once, rather than a fault.
+BUSY = ["TransientError", "Lambda.TooManyRequestsException"]
 # What they tell is told once more: by the output, by the end of the run. A run does not hang on them.
 GOES_ON = {
     "Announce Plan": "Show Plan",
@@ -132,6 +134,9 @@ def test_what_is_announced_is_what_people_are_told() -> None:
     for arguments in told:
         assert arguments["Subject"] == "{% $notice.subject %}"
         assert arguments["Message"] == "{% $notice.text %}"
+        attributes = arguments["MessageAttributes"]
+        assert attributes == told[0]["MessageAttributes"]
+        assert set(attributes) == {"kind", "domain", "mail_at_risk"}
 
 
 def test_every_failure_is_caught() -> None:
@@ -153,10 +158,23 @@ def test_every_task_has_a_timeout_and_retries_what_is_not_its_fault(state: dict[
     if "lambda" in state["Resource"]:
         assert {
             "Lambda.ClientExecutionTimeoutException", "Lambda.ServiceException", "Lambda.AWSLambdaException",
-            "Lambda.SdkClientException", "Lambda.TooManyRequestsException", "Lambda.Unknown",
-            "Sandbox.Timedout", "States.Timeout",
+            "Lambda.SdkClientException", "Lambda.Unknown", "Sandbox.Timedout", "States.Timeout",
         } == set(state["Retry"][0]["ErrorEquals"])  # fmt: skip
-        assert state["Retry"][1]["ErrorEquals"] == ["TransientError"]
+        assert state["Retry"][1]["ErrorEquals"] == BUSY
+
+
+def test_those_that_ask_route_53_wait_for_their_turn() -> None:
+    """Ten requests a second are for all runs of the account; one that is at work goes before a new one."""
+    patience = {
+        name: (state["Retry"][1]["MaxAttempts"], state["Retry"][1]["MaxDelaySeconds"])
+        for name, state in all_states()
+        if "FunctionName" in state.get("Arguments", {})
+    }
+    new = {"Plan Change", "Check Domain"}
+    at_work = {"Change Id", "Delete Record", "Await Route 53"}
+    assert {name for name, often in patience.items() if often == (50, 300)} == new
+    assert {name for name, often in patience.items() if often == (50, 60)} == at_work
+    assert {patience[name] for name in set(patience) - new - at_work} == {(8, 60)}
 
 
 def test_choices_are_questions() -> None:
