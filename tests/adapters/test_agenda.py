@@ -12,6 +12,7 @@ from mta_sts.adapters.ledger import LONGEST_FUNCTION_SECONDS, Ledger, recent_cha
 from mta_sts.due import postponed
 from mta_sts.errors import ConcurrentChangeError, DomainBusyError, SupersededError
 from mta_sts.instants import stamp
+from mta_sts.retiring import not_before
 from tests.adapters.ledgers import ME, NOW, OTHER, claim, end, ledger
 
 SOON, LATER = NOW + timedelta(days=2), NOW + timedelta(days=7)
@@ -148,8 +149,9 @@ def test_a_domain_is_free_when_the_longest_function_has_ended(lab: Lab) -> None:
     end(book, "cut-short.example", free_from=free)
     assert "holder" not in book.domain("cut-short.example")
     other = claim("cut-short.example", OTHER, new_id="new2")
-    with pytest.raises(DomainBusyError, match=f"may be at work until {stamp(free)}"):
+    with pytest.raises(DomainBusyError, match=f"may be at work until {stamp(free)}") as caught:
         book.claim(other, free - timedelta(seconds=1))
+    assert not_before(str(caught.value)) == free, "its notice says when to send it again"
     book.claim(other, free)
     assert "free_from" not in book.domain("cut-short.example")
 

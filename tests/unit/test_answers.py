@@ -188,8 +188,8 @@ def test_what_to_do(made: Plan, said: Expected) -> None:
     mx, _, host = trouble["next"].partition("; ")
     assert host == said.next
     until = {
-        SERVING: f"until 604800 seconds (7 days) after {HOST} has stopped serving a policy, and until"
-        f" {A_WEEK_LATER} at least",
+        SERVING: f"until 604800 seconds (7 days) after {HOST} has stopped serving a policy, in any case until"
+        f" {A_WEEK_LATER}",
         NOT_SEEN: f"until {A_WEEK_LATER}, and for as long as {HOST} may serve a policy and its max_age"
         " after that",
     }.get(said, f"until {A_WEEK_LATER}")

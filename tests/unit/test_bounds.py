@@ -107,7 +107,7 @@ def test_where_none_is_published_nothing_can_be_renewed(made: Plan) -> None:
         (
             answered(),
             f"which may be held until {WEEK_SAID} after it is no longer served",
-            f"until {WEEK_SAID} after {HOST} has stopped serving a policy, and until {stamp(END)} at least",
+            f"until {WEEK_SAID} after {HOST} has stopped serving a policy, in any case until {stamp(END)}",
         ),
         (
             SILENT,

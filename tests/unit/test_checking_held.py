@@ -76,6 +76,37 @@ def test_a_policy_that_came_back_for_a_moment_is_held_until_another_id() -> None
     assert "policy-came-back" not in outcome(draining())["alarms"]
 
 
+RETIRING = {"retirement": {"at": stamp(ALL_OFF), "request": {"remove_policy": True}}}
+WINDOW = {"restore": {"at": stamp(ALL_OFF), "request": {}}}
+
+
+@pytest.mark.parametrize(
+    ("more", "again"),
+    [
+        ({}, "send none-policy again: it writes none, proves it and publishes a fresh id"),
+        ({"due": RETIRING}, "send retire again, with remove_policy: true: it writes none, "),
+        ({"due": WINDOW}, f"send none-policy again, with restore_at: {stamp(ALL_OFF)}: it writes"),
+    ],
+)
+def test_while_a_policy_that_came_back_is_served_no_fresh_id_is_asked_for(
+    more: dict[str, Any], again: str
+) -> None:
+    """Change-id would announce the policy that is there."""
+    turned_off = versions(ENFORCE, NONE, last=PUBLISHED)
+    back = Version("v3", PUBLISHED + timedelta(minutes=1), ENFORCE)
+    history = replace(turned_off, versions=(*turned_off.versions, back))
+    there = none_object(body=ENFORCE, version_id="v3")
+    seen = draining(served(ENFORCE), history=history, stored=there, item=item(**more))
+    told = outcome(seen)
+    assert {"policy-came-back", "none-not-served", "object-changed"} <= set(told["alarms"])
+    assert told["answers"]["trouble"]["next"].startswith(again)
+    assert "change-id" not in "".join(one["next"] for one in told["findings"])
+    # Put right in S3, and the host is broken.
+    mended = draining(NOT_FOUND, history=history, item=item(**more))
+    [found] = [one for one in outcome(mended)["findings"] if one["code"] == "policy-came-back"]
+    assert found["next"].startswith("mend the policy host; once it serves none everywhere, send ch")
+
+
 class TestMoving:
     def test_an_enforced_policy_that_names_every_new_host(self) -> None:
         told = outcome(sight(), request(new_mx=["mail.solarmora.com"]))["answers"]["mx"]

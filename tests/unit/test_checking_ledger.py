@@ -1,5 +1,6 @@
 """A check by the ledger: who holds the domain, what is due and overdue, what can be restored."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -42,6 +43,24 @@ def test_who_holds_the_domain_since_when() -> None:
     )
     assert told["evidence"] == {"holder": "arn:run", "held_since": stamp(PUBLISHED)}
     assert f"The execution arn:run holds the domain since {stamp(PUBLISHED)}" in told["text"]
+
+
+def test_what_is_told_just_now_is_not_due_any_more() -> None:
+    """Neither the look that this is, nor, once the drain is over, the watch that ends with it."""
+    looking = check(watch(), draining(), EXECUTION)
+    due = f"Due by itself: it is to be told that the drain is over: {stamp(ALL_OFF)}."
+    assert finding(looking, "due")["text"] == due
+    entries = {
+        "watch": entry(stamp(ALL_OFF + timedelta(hours=1))),
+        "drained": entry(stamp(ALL_OFF)),
+    }
+    later = ALL_OFF + timedelta(minutes=5)
+    over = replace(draining(item=item(due=entries)), now=later)
+    told = check(watch("drained", stamp(ALL_OFF)), over, EXECUTION)
+    assert told["over"]
+    assert "due" not in codes(told)
+    assert "Due by itself" not in told["text"]
+    assert "due" in codes(outcome(over)), "who asks by hand ends nothing"
 
 
 def test_what_is_due_is_told_and_what_can_be_restored() -> None:

@@ -193,7 +193,9 @@ class TestDrain:
         assert first.startswith(
             "half changed for solarmora.com: mta-sts.solarmora.com has to serve mode none until every sender"
         )
-        assert "send the request that turned it off again" in second
+        assert (
+            "send none-policy again: it writes none, proves it and publishes a fresh id" in second
+        )
         assert told["all_off_at"] is None
 
     def test_a_host_without_an_address(self) -> None:

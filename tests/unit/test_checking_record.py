@@ -7,7 +7,7 @@ import pytest
 from mta_sts.checks.judge import check
 from mta_sts.checks.sight import Sight
 from mta_sts.record_check import NotAsked
-from tests.unit.plans import NOT_FOUND
+from tests.unit.plans import ENFORCE, NOT_FOUND
 from tests.unit.sights import (
     EXECUTION,
     OURS,
@@ -16,9 +16,11 @@ from tests.unit.sights import (
     draining,
     finding,
     item,
+    none_object,
     outcome,
     resolved,
     said,
+    served,
     sight,
     watch,
 )
@@ -156,6 +158,32 @@ class TestDrain:
             "half changed for solarmora.com: the id is not 2, which this"
         )
         assert told["answers"]["trouble"]["next"].startswith("send change-id, ")
+
+    def test_the_risk_comes_before_all_the_addresses(self) -> None:
+        servers = [said(THEIRS, server=f"ns-{one}.awsdns.example") for one in range(8)]
+        told = check(watch(), draining(answers=(*servers, resolved(THEIRS))), EXECUTION)
+        first, second, *rest = told["text"].split("\n")
+        assert first == (
+            'half changed for solarmora.com: the id is not 2, which this stack has announced, but "v=STSv1;'
+            ' id=9;" at all name servers. Senders that know another id renew what they hold without a look at'
+            " the policy."
+        )
+        assert second.startswith("Mail is not at risk")
+        places = [f"{one.server} (192.0.2.53)" for one in servers]
+        assert f"without a look at the policy. Seen at {', '.join(places)}." in "\n".join(rest)
+        assert finding(told, "id-not-ours")["evidence"] == {"seen_at": places}
+        some = draining(answers=(said(OURS), *servers, resolved(OURS)))
+        where = "at ns-0.awsdns.example (192.0.2.53), ns-1.awsdns.example (192.0.2.53) and 6 more. "
+        assert where in finding(outcome(some), "id-not-ours")["text"]
+
+    def test_no_fresh_id_for_what_is_not_none(self) -> None:
+        """Change-id announces whatever is served: with another policy there it would be on again."""
+        other = {"answers": (said(THEIRS), resolved(THEIRS)), "stored": none_object(body=ENFORCE)}
+        asked = check(watch(), draining(served(ENFORCE), **other), EXECUTION)["answers"]
+        assert asked["trouble"]["next"].startswith("send none-policy again: it writes none, ")
+        broken = draining(NOT_FOUND, answers=other["answers"])
+        told = finding(check(watch(), broken, EXECUTION), "id-not-ours")["next"]
+        assert told == "mend the policy host; once it serves none everywhere, send change-id"
 
     @pytest.mark.parametrize(
         "answers",

@@ -332,7 +332,7 @@ def test_a_policy_that_no_mx_satisfies_puts_mail_at_risk_once_it_may_be_back(cha
         ("SupersededError", "nothing; it is told so that nobody wonders."),
         (
             "DrainDisturbedError",
-            "mend what is said below, then send retire again; or give it up by",
+            "take one of the ways that are named below.",
         ),
         (
             "DrainNotOverError",
@@ -397,3 +397,62 @@ def test_a_notice_that_could_not_be_sent_does_not_change_the_state(made: Plan, s
     )
     assert subject == f"MTA-STS is {state} for solarmora.com (SNS.NotFoundException)"
     assert text.startswith(said)
+
+
+# --- runs that were cut short, and those that they hold up
+
+
+FREE = "2026-11-24T04:06:06Z"
+
+
+def first_line(error: str, cause: str = "c", changed: str = "nothing", **more: Any) -> str:
+    failure = {"Error": error, "Cause": cause}
+    _, text = messages.failed("a.example", changed, failure, "s", ON, confirmed="", **more)
+    return text.splitlines()[0]
+
+
+@pytest.mark.parametrize("error", ["ExecutionStopped", "ExecutionTimedOut"])
+@pytest.mark.parametrize("changed", CHANGES[:-2])
+def test_who_was_cut_short_has_nothing_to_mend(error: str, changed: str) -> None:
+    told = first_line(error, changed=changed, free_from=FREE)
+    assert (
+        f"Next: send the same request again after {FREE}, if it is still wanted: it takes" in told
+    )
+    assert told.endswith("Do not redrive the execution.")
+    assert "mend" not in told
+    assert "send the same request again, if it is" in first_line(error)  # before it had the domain
+
+
+def test_what_cannot_be_sent_at_once_says_when() -> None:
+    told = first_line("States.Runtime", changed="policy", free_from=FREE)
+    assert f"mend what is said below, then send the same request again after {FREE}; it" in told
+
+
+def test_who_finds_the_domain_held_tells_it_as_the_other_run_sees_it() -> None:
+    """The policy says none because the other run wrote it a moment ago."""
+    run = "arn:aws:states:us-east-1:1:execution:m:api-1"
+    cause = f"Another execution holds a.example: {run}, since 2026-11-24T04:05:06Z. Nothing was changed."
+    failure = {"Error": "DomainBusyError", "Cause": cause}
+    for made in (ON, NOT_WRITTEN, GOING, NEVER_THERE):
+        subject, text = messages.failed("a.example", "nothing", failure, "s", made, confirmed="")
+        assert text.startswith(
+            "MTA-STS is still on or off for a.example as it was before: this run changed nothing; the run"
+            " api-1 is at work on it since 2026-11-24T04:05:06Z. Mail is not at risk because of this run; do"
+            " not move it yet. Next: wait for the run api-1: its end is told, and in its ticket, if it has"
+            " one.\n"
+        )
+        assert (
+            subject == "MTA-STS is still on or off for a.example as it was before (DomainBusyError)"
+        )
+    left = messages.standing("a.example", "nothing", "DomainBusyError", NOT_WRITTEN, cause=cause)
+    assert (left.is_state, left.at_risk) == ("unknown", False)
+
+
+def test_who_comes_too_soon_after_a_run_that_was_cut_short_is_told_when() -> None:
+    cause = f"The last run for a.example was cut short. Send it again then. Not before {FREE}."
+    told = first_line("DomainBusyError", cause)
+    assert (
+        f"the last run was cut short, and what it has begun may be at work until {FREE}. " in told
+    )
+    assert told.endswith(f"Next: send the same request again at {FREE}.")
+    assert "wait for the other run, see below." in first_line("DomainBusyError", "no more is known")

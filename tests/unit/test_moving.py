@@ -264,8 +264,8 @@ def test_while_it_can_be_renewed_there_is_no_date(new_mx: list[str] | None) -> N
     assert answer["answer"] == "now with overlap"
     assert answer["without_overlap_from"] is None
     assert (
-        f"until 604800 seconds (7 days) after {HOST} has stopped serving a policy, and until {stamp(END)} at"
-        " least. Until then keep"
+        f"until 604800 seconds (7 days) after {HOST} has stopped serving a policy, in any case until"
+        f" {stamp(END)}. Until then keep"
     ) in answer["reason"]
     assert reasons(answer)["from all_off_at"] == (
         f"no date can be given: {SERVES}, and senders that renew over HTTPS alone hold it for as long, and"

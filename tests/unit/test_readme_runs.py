@@ -250,6 +250,13 @@ def test_beginnings_of_texts_are_all_there_and_real() -> None:
         for said in ("", *(outcome(one)["text"] for one in (plan(), back, anew)))
         if (planned, changed) != (anew, "policy")  # which it never writes
     ]
+    for cause in (
+        "Another execution holds solarmora.com: a:run, since 2026-11-24T04:05:06Z. Nothing was changed.",
+        "The last run for solarmora.com was cut short. Not before 2026-11-24T04:06:06Z.",
+    ):
+        busy = {"Error": "DomainBusyError", "Cause": cause}
+        text = messages.failed("solarmora.com", "nothing", busy, "s", plan(), confirmed="")[1]
+        texts.append(text)
     # Where not even the outcome could be recorded, the definition has a text of its own.
     [caught] = DEFINITION["States"]["Record Failure"]["Catch"]
     texts.append("".join(re.findall(r"'([^']*)'", caught["Assign"]["notice"]["text"])))

@@ -166,7 +166,10 @@ def test_a_domain_that_another_run_holds(lab: Lab, domain: str) -> None:
             f"Another execution holds {domain}: {first.arn}, since {claim(lab, domain).since}.",
             "Run again once it has ended",
         )
-        check_failure(second, "DomainBusyError", held, *told, state=HALF, held_by=first.arn)
+        text = check_failure(second, "DomainBusyError", held, *told, held_by=first.arn)
+        name = first.arn.rpartition(":")[2]
+        assert f"the run {name} is at work on it since {claim(lab, domain).since}. " in text
+        assert f" Next: wait for the run {name}: its end is told, " in text
     lab.heal(domain)
     first.wait()
     assert first.status == "SUCCEEDED", first.cause
@@ -183,8 +186,10 @@ def test_a_domain_that_a_stopped_run_holds_is_not_taken_over_at_once(lab: Lab, d
     until_true("the rule has seen it", lambda: "free_from" in item(lab, domain))
     held = snapshot(lab, domain)
     second = lab.run(none_policy(domain))
-    told = f"may be at work until {item(lab, domain)['free_from']}."
-    check_failure(second, "DomainBusyError", held, told, state=HALF)
+    free_from = item(lab, domain)["free_from"]
+    told = f"may be at work until {free_from}."
+    again = f" Next: send the same request again at {free_from}."
+    check_failure(second, "DomainBusyError", held, told, again)
     lab.heal(domain)
 
 

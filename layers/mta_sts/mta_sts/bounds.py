@@ -99,7 +99,7 @@ class Bounds:
         needing = self.until(self.needing, self.needing_known)
         if self.renewal.possible is None:
             return f"{needing}, and for as long as {host} may serve a policy and its max_age after that"
-        return f"until {days(longest)} after {host} has stopped serving a policy, and {needing} at least"
+        return f"until {days(longest)} after {host} has stopped serving a policy, in any case {needing}"
 
     def until(self, certain: datetime | None, known: datetime | None) -> str:
         """Write ``until …``, with the date by what is known where that differs."""

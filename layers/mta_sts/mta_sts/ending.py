@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from mta_sts.adapters.s3 import PolicyStore
 
 _SOON = timedelta(minutes=5)  # a domain that is held is free again before long
+_NEXT_TRY_OF_BUSY = timedelta(minutes=15)
+# AWS was busy, or the account's concurrency used up: nobody has to mend anything before the next try.
+_BUSY = ("TransientError", "Lambda.TooManyRequestsException")
 _NEXT_TRY = timedelta(hours=1)  # of a notice that could not be sent
 # States after a look by the watch that has to be told: what was due is not moved on before that.
 TELLING = ("Announce Finding", "Notify Finding", "Move On")
@@ -163,9 +166,7 @@ def failed(
                 "cause": cause,
                 **notice,
             },
-            domain_fields={
-                "last_outcome": {"state": told["state"], "error": name, **notice}
-            },
+            domain_fields={"last_outcome": {"state": told["state"], "error": name, **notice}},
             free_from=free_from,
         )
     return told
@@ -177,6 +178,8 @@ def _again_at(error: str, cause: str, place: str, now: datetime) -> datetime:
         return now + _NEXT_TRY
     if error == DrainNotOverError.__name__:
         return not_before(cause) or now + DAY
+    if error in _BUSY:
+        return now + _NEXT_TRY_OF_BUSY
     return now + _SOON if error == DomainBusyError.__name__ else now + DAY
 
 

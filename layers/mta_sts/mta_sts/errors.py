@@ -56,7 +56,7 @@ class ConcurrentChangeError(MtaStsError):
 
 
 class DomainBusyError(MtaStsError):
-    """Another execution holds the domain."""
+    """Another execution holds the domain, or one that was cut short may be at work still."""
 
 
 class PlanChangedError(MtaStsError):

@@ -4,13 +4,16 @@ Every text begins with "MTA-STS is off", "MTA-STS is still on" or "half changed"
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mta_sts.errors import PolicyNotServedError
+from mta_sts.errors import DomainBusyError, PolicyNotServedError
+from mta_sts.instants import stamp
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode
+from mta_sts.retiring import not_before
 from mta_sts.staying import at_risk, reports_only
 
 SUBJECT_LENGTH = 99  # SNS: fewer than 100 characters, ASCII, no line break
@@ -129,19 +132,21 @@ def failed(
     *,
     confirmed: str,
     restore_at: str = "",
+    free_from: str = "",
 ) -> tuple[str, str]:
     """Give subject and text for a run that failed.
 
     ``changed`` is what :func:`mta_sts.outcome.what_changed` says. ``confirmed`` is the text of the
     confirmation where only something after it failed, else empty. ``restore_at`` is the end of the
-    maintenance window that was asked for.
+    maintenance window that was asked for; ``free_from`` is when the domain may be taken again, where
+    that is not at once.
     """
     name, cause = error_of(failure)
     if confirmed:
         text = [confirmed, "", f"But then: {name} in “{place}”.", cause]
         state = confirmed.partition(" for ")[0]
         return subject(f"{state} for {domain} ({name})"), cut("\n".join(text))
-    left = standing(domain, changed, name, plan)
+    left = standing(domain, changed, name, plan, cause=cause, free_from=free_from)
     text = [
         f"{left.state} {left.risk} Next: {left.action}",
         "",
@@ -167,12 +172,19 @@ def _no_window(restore_at: str) -> list[str]:
     ]
 
 
-def standing(domain: str, changed: str, error: str, plan: Plan | None) -> Standing:
+def standing(
+    domain: str,
+    changed: str,
+    error: str,
+    plan: Plan | None,
+    *,
+    cause: str = "",
+    free_from: str = "",
+) -> Standing:
     """Say the domain's state after a failure, whether mail is at risk, and what to do."""
-    action = _ACTIONS.get(
-        error,
-        "mend what is said below, then send the same request again; it takes up where this run stopped.",
-    )
+    if error == DomainBusyError.__name__ and changed == "nothing":
+        return _busy(domain, cause)
+    action = _action(error, free_from)
     stay = (
         "Mail is not at risk while the present MX hosts stay in service with valid TLS; do not move it"
         " yet."
@@ -242,15 +254,50 @@ def _put_back(domain: str, plan: Plan | None) -> tuple[str, str]:
     )
 
 
+def _action(error: str, free_from: str) -> str:
+    then = f" after {free_from}" if free_from else ""
+    if error in _CUT_SHORT:
+        return (
+            f"send the same request again{then}, if it is still wanted: it takes up where this run stopped."
+            " Do not redrive the execution."
+        )
+    return _ACTIONS.get(
+        error,
+        f"mend what is said below, then send the same request again{then}; it takes up where this run"
+        " stopped.",
+    )
+
+
+def _busy(domain: str, cause: str) -> Standing:
+    """Say it as the other run sees it: what that one has changed a moment ago proves nothing yet."""
+    state = f"MTA-STS is still on or off for {domain} as it was before: this run changed nothing"
+    risk, at_risk = _risk_untouched(DomainBusyError.__name__)
+    held, free = _HELD.search(cause), not_before(cause)
+    if held:
+        run = held["execution"].rpartition(":")[2]
+        state += f"; the run {run} is at work on it since {held['since']}."
+        action = f"wait for the run {run}: its end is told, and in its ticket, if it has one."
+    elif free:
+        state += f"; the last run was cut short, and what it has begun may be at work until {stamp(free)}."
+        action = f"send the same request again at {stamp(free)}."
+    else:
+        state += "; another run is at work on it."
+        action = "wait for the other run, see below."
+    return Standing(state, risk, action, "unknown", at_risk)
+
+
+# What close_run says of an execution that somebody, or its time limit, has ended.
+_CUT_SHORT = frozenset({"ExecutionStopped", "ExecutionTimedOut"})
+# As the ledger refuses a claim.
+_HELD = re.compile(r"Another execution holds \S+: (?P<execution>\S+), since (?P<since>\S+?)\. ")
 _ACTIONS = {
     "InvalidRequestError": "correct the request, then send it again.",
     "PlanChangedError": "have today's plan approved, then send the request with its digest.",
     "ZoneNotFoundError": "run it where the zone is, see below.",
     "ZoneNotDelegatedError": "run it where the delegated zone is, see below.",
-    "DomainBusyError": "wait for the other run, see below.",
     "ExposureTooLongError": "take one of the ways that are named below.",
     "SupersededError": "nothing; it is told so that nobody wonders.",
-    "DrainDisturbedError": "mend what is said below, then send retire again; or give it up by delete-record.",
+    "DrainDisturbedError": "take one of the ways that are named below.",
     "DrainNotOverError": "what is said below, if anything; it is tried again when the drain is over.",
     "NothingToRestoreError": "put the policy there by other means, then send change-id.",
     "RestoreWouldLoseMailError": "take one of the ways that are named below.",

@@ -12,6 +12,7 @@ from typing import Any
 
 from mta_sts import staying
 from mta_sts.answers import answer, dates
+from mta_sts.attesting import only_what_is_so, vouched_for
 from mta_sts.bounds import Bounds, compute
 from mta_sts.domains import policy_host, policy_url
 from mta_sts.errors import (
@@ -22,7 +23,7 @@ from mta_sts.errors import (
 )
 from mta_sts.exposure import moments_at_once
 from mta_sts.instants import instant, stamp
-from mta_sts.observed import FOREIGN, Findings, foreign_label
+from mta_sts.observed import FOREIGN, Findings
 from mta_sts.plan import Plan, PolicyChange, RecordChange, Waits
 from mta_sts.plan_text import steps, summary
 from mta_sts.policy import MAX_AGE_LIMIT, Mode, read
@@ -33,6 +34,7 @@ from mta_sts.restoring import (
     compare_mx,
     plan_restored,
     refuse_nothing_to_restore,
+    refuse_to_announce,
     refuse_what_is_not_ours,
     saved_record,
 )
@@ -65,22 +67,13 @@ def build(
     :mod:`mta_sts.restoring` and :mod:`mta_sts.retiring` refuse.
     """
     refuse_superseded(request, found)
-    request = _vouched_for(request, found)
+    asked, request = request, vouched_for(request, found)
     if request.restore_at:
         refuse_nothing_to_restore(request, found)
     warnings: list[str] = []
     policy, record, restored = _changes(request, found, other_cache_seconds, now, warnings)
     _refuse_to_remove(request, found)
     history = found.history
-    if history.gap and policy.after_mode in {"", Mode.NONE.value}:
-        warnings.append(
-            f"Earlier policies are not all known ({history.gap}): an unknown one is taken to live"
-            + (
-                " a year, the longest that RFC 8461 allows."
-                if request.longest_max_age is None
-                else f" {days(request.longest_max_age)}, which the caller attests as the longest."
-            )
-        )
     plan = Plan(
         domain=request.domain,
         method=request.method,
@@ -123,7 +116,8 @@ def build(
         ),
         restored=restored,
     )
-    check_attestations(plan, now)
+    plan = only_what_is_so(plan, asked, now)
+    plan = replace(plan, warnings=(*plan.warnings, *_gap(plan)))
     if plan.retires:
         refuse_disturbed(plan, found)
     plan = replace(plan, steps=steps(plan, read(found.stored.body if found.stored else b"")))
@@ -160,19 +154,6 @@ def build(
     return plan
 
 
-def _vouched_for(request: Request, found: Findings) -> Request:
-    """Let what was vouched for when a drain began count where change-id mends it, unless it is said anew."""
-    item = found.remembered
-    if request.method != "change-id" or item.get("phase") != "draining":
-        return request
-    told, since = item.get("attested", {}), request.ids_changed_since
-    if request.longest_max_age is None:
-        request = replace(request, longest_max_age=told.get("longest_max_age"))
-    if since is None and told.get("ids_changed_since"):
-        request = replace(request, ids_changed_since=instant(told["ids_changed_since"]))
-    return request
-
-
 def _changes(
     request: Request,
     found: Findings,
@@ -190,6 +171,7 @@ def _changes(
     if request.method == "change-id":
         record = plan_change(request.domain, found, now, warnings)
         policy = plan_policy(request, found, other_cache_seconds, warnings)
+        refuse_to_announce(request, found, policy, record, now)
         enforced = policy.after_mode != Mode.NONE.value
         looked = enforced and found.live_mx is not None
         compared = compare_mx(request, found, policy, warnings) if looked else {}
@@ -200,6 +182,20 @@ def _changes(
     else:
         record = plan_change(request.domain, found, now, warnings)
     return plan_policy(request, found, other_cache_seconds, warnings), record, {}
+
+
+def _gap(plan: Plan) -> list[str]:
+    """Warn where an unknown past counts."""
+    if not plan.history_gap or plan.policy.after_mode not in {"", Mode.NONE.value}:
+        return []
+    taken = (
+        "a year, the longest that RFC 8461 allows."
+        if plan.longest_max_age is None
+        else f"{days(plan.longest_max_age)}, which the caller attests as the longest."
+    )
+    return [
+        f"Earlier policies are not all known ({plan.history_gap}): an unknown one is taken to live {taken}"
+    ]
 
 
 def _refuse_to_remove(request: Request, found: Findings) -> None:
@@ -243,56 +239,6 @@ def _expected(plan: Plan, bounds: Bounds, now: datetime) -> dict[str, Any]:
         "off": answers["off"],
         "mx": answers["mx"],
     }
-
-
-def check_attestations(plan: Plan, now: datetime) -> None:
-    """Raise InvalidRequestError where what is known speaks against what the caller vouches for."""
-    problems = []
-    longest = plan.longest_max_age
-    known = {body["version"]: body for body in plan.bodies} | {
-        foreign_label(row): row for row in plan.host.get("agreeing", [])
-    }
-    longer = {
-        label: one["max_age"]
-        for label, one in known.items()
-        if longest is not None and one["mode"] != "none" and (one["max_age"] or 0) > longest
-    }
-    if longer:
-        label = max(longer, key=lambda label: longer[label])
-        named = label if label.startswith(FOREIGN) else f"the policy {label}"
-        problems.append(f"longest_max_age says {longest}, but {named} has {longer[label]}")
-    if plan.ids_changed_since:
-        since = instant(plan.ids_changed_since)
-        # The ids that the ledger has seen in the record before then.
-        earlier = {
-            id
-            for change in plan.id_changes
-            if instant(change["at"]) < since
-            for id in (change["old"], change["id"])  # noqa: A001 - the field's own name
-        } - {""}
-        # An id that stood before and was replaced only afterwards stood on both sides.
-        stayed = [
-            change["old"]
-            for change in plan.id_changes
-            if instant(change["at"]) >= since and change["old"] in earlier
-        ]
-        if since > now:
-            problems.append(f"ids_changed_since says {plan.ids_changed_since}, which is to come")
-        elif plan.record.old_id in earlier:
-            problems.append(
-                f"ids_changed_since says {plan.ids_changed_since}, but the record's id {plan.record.old_id}"
-                " stood in it before"
-            )
-        elif stayed:
-            problems.append(
-                f"ids_changed_since says {plan.ids_changed_since}, but the id {stayed[0]}, which stood in the"
-                " record before, stood in it afterwards too"
-            )
-    if problems:
-        raise InvalidRequestError(
-            f"What is attested is not so: {'; '.join(problems)}. Nothing was changed. Correct it or leave it"
-            " out."
-        )
 
 
 def _refuse_long_exposure(plan: Plan, bounds: Bounds, limit: int) -> None:

@@ -40,7 +40,7 @@ _FOR = {
     "restore_at": ("none-policy",),
     "restore_mode": ("restore", "none-policy"),
     "accept_mx_mismatch": ("restore", "none-policy"),
-    "accept_current": ("restore",),
+    "accept_current": ("restore", "change-id"),
     "new_mx": (*_TURNING_OFF, "change-id", "check"),
     "longest_max_age": (*_TURNING_OFF, "change-id", "check"),
     "ids_changed_since": (*_TURNING_OFF, "change-id", "check"),

@@ -4,11 +4,13 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from mta_sts.domains import record_name
 from mta_sts.errors import (
     ConcurrentChangeError,
+    DrainDisturbedError,
     NothingToRestoreError,
     RecordConflictError,
     RestoreWouldLoseMailError,
@@ -25,6 +27,7 @@ from mta_sts.policy_plan import (
 )
 from mta_sts.record_set import RecordSet
 from mta_sts.request import Request
+from mta_sts.retiring import drains, expects_none
 
 # Every line that some sender may take for the mode, however lenient: none of them must enforce.
 _MODE_LINE = re.compile(rb"(?im)^((?:\xef\xbb\xbf)?[ \t]*mode[ \t]*:[ \t]*)[^\r\n]*")
@@ -127,6 +130,30 @@ def refuse_what_is_not_ours(
         f"For {request.domain} {' and '.join(foreign)} is not as the last run of this stack left it: {why}."
         " Nothing was changed. Look at what stands there; if it may be overwritten, send the same request"
         f" with accept_current: {digest}"
+    )
+
+
+def refuse_to_announce(
+    request: Request, found: Findings, policy: PolicyChange, record: RecordChange, now: datetime
+) -> None:
+    """Raise DrainDisturbedError where change-id would end a drain, by a policy that came back in it.
+
+    Who put it there may not know that MTA-STS was to be off: whoever knows names its digest.
+    """
+    item = found.remembered
+    if not (drains(item, now) and expects_none(item)) or policy.after_mode == Mode.NONE.value:
+        return
+    digest = current_digest(policy, record)
+    if request.accept_current == digest:
+        return
+    every = f" until {item['all_off_at']}" if item.get("all_off_at") else ""
+    raise DrainDisturbedError(
+        f"MTA-STS was turned off for {request.domain}, and {found.location} has to say none{every}, but"
+        f" somebody has put a policy with mode {policy.after_mode} there. To announce that would turn MTA-STS"
+        " on again and cancel what is due. Nothing was changed. Send none-policy to turn it off again"
+        " (retire, where the record is to go by itself), or restore to turn it on with the policy that was"
+        " saved. If the policy that stands there now is to be in force, send the same request with"
+        f" accept_current: {digest}"
     )
 
 

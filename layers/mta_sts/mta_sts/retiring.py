@@ -1,6 +1,8 @@
 """The second half of a retirement: may the record go now? And what is due after a run."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from mta_sts.bounds import Bounds
 from mta_sts.errors import DrainDisturbedError, DrainNotOverError, SupersededError
@@ -11,7 +13,20 @@ from mta_sts.policy import Mode
 from mta_sts.policy_check import not_none
 from mta_sts.request import DUE, Request
 
-_NOT_BEFORE = "Not before "
+NOT_BEFORE = "Not before "
+
+
+def drains(item: Mapping[str, Any], now: datetime) -> bool:
+    """Tell whether senders are still letting go, by the ledger, or the record is still to go."""
+    if item.get("phase") != "draining":
+        return False
+    every = item.get("all_off_at")
+    return not every or now < instant(every) or "retirement" in item.get("due", {})
+
+
+def expects_none(item: Mapping[str, Any]) -> bool:
+    """Tell whether the run that turned MTA-STS off has put a none policy there, for senders to fetch."""
+    return bool(item.get("current_id") or item.get("moments", {}).get("published_at"))
 
 
 def refuse_superseded(request: Request, found: Findings) -> None:
@@ -93,7 +108,7 @@ def refuse_early(plan: Plan, bounds: Bounds, now: datetime) -> None:
     raise DrainNotOverError(
         f"Some sender may still hold a policy of {plan.domain} until {stamp(begin - margin)}, and the record"
         f" stays for {plan.drain_margin_seconds} seconds more. Nothing was changed.{advice} It is tried again"
-        f" then. {_NOT_BEFORE}{stamp(begin)}."
+        f" then. {NOT_BEFORE}{stamp(begin)}."
     )
 
 
@@ -103,8 +118,8 @@ def deadline(all_off_at: datetime, plan: Plan) -> datetime:
 
 
 def not_before(cause: str) -> datetime | None:
-    """Read the moment out of a DrainNotOverError's message; None where there is none."""
-    _, found, moment = cause.rpartition(_NOT_BEFORE)
+    """Read the moment out of a refusal that ends in one; None where there is none."""
+    _, found, moment = cause.rpartition(NOT_BEFORE)
     try:
         return instant(moment.strip().removesuffix(".")) if found else None
     except ValueError:

@@ -23,6 +23,7 @@ from mta_sts.errors import (
 )
 from mta_sts.instants import instant, stamp
 from mta_sts.policy import MAX_AGE_LIMIT
+from mta_sts.retiring import NOT_BEFORE
 from mta_sts.transient import is_busy
 
 if TYPE_CHECKING:
@@ -325,7 +326,7 @@ class Ledger:
         if free_from and not holder:
             return DomainBusyError(
                 f"The last run for {claim.domain} was cut short, and what it has begun may be at work until"
-                f" {free_from}. Nothing was changed. Run again then."
+                f" {free_from}. Nothing was changed. Send it again then. {NOT_BEFORE}{free_from}."
             )
         if claim.due:
             return SupersededError(

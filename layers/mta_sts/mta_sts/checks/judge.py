@@ -11,7 +11,7 @@ from typing import Any
 
 from mta_sts.answers import answer, dates
 from mta_sts.bounds import Bounds, compute
-from mta_sts.checks.ledger import ledger_findings, shown, superseded
+from mta_sts.checks.ledger import due_findings, ledger_findings, shown, superseded
 from mta_sts.checks.mail import host_by_host, mail_findings
 from mta_sts.checks.policy import policy_findings
 from mta_sts.checks.record import record_findings, rows
@@ -55,6 +55,7 @@ def check(request: Request, sight: Sight, execution_arn: str) -> dict[str, Any]:
     off = told.state == "off" and left is not None
     if due is not None and due.kind == "drained":
         told = drained(sight, left, told)
+    findings += due_findings(sight, due, over=told.over)
     answers = _answers(sight, left, told, off=off)
     subject, text = texts(sight, left, told, answers["mx"], findings)
     return _fitting(

@@ -23,7 +23,10 @@ _WORK = {
 def ledger_findings(
     sight: Sight, seen: Standing, held: Held | None, due: Due | None
 ) -> list[Finding]:
-    """Judge the domain's item; ``due`` is what the sweep started this very check for."""
+    """Judge the domain's item; ``due`` is what the sweep started this very check for.
+
+    What is due by itself is for :func:`due_findings`, which knows whether the drain is over.
+    """
     if sight.item is None:
         text = f"The ledger could not be read: {sight.problems.get('ledger', '')}"
         return [Finding("ledger-unseen", "warning", text)]
@@ -31,7 +34,6 @@ def ledger_findings(
         *_claimed(sight.item),
         *_overdue(sight, due),
         *_unfinished(sight, seen, held),
-        *_due(sight.item),
         *_restorable(sight.item),
     ]
 
@@ -133,8 +135,13 @@ def _unfinished(sight: Sight, seen: Standing, held: Held | None) -> Iterator[Fin
         )
 
 
-def _due(item: Mapping[str, Any]) -> Iterator[Finding]:
-    entries = item.get("due", {})
+def due_findings(sight: Sight, due: Due | None, *, over: bool) -> Iterator[Finding]:
+    """Tell what comes by itself: not what this check was started for, nor a watch that ends with it."""
+    done = {due.kind} if due else set()
+    done |= {"watch"} if over else set()
+    entries = {
+        kind: entry for kind, entry in (sight.item or {}).get("due", {}).items() if kind not in done
+    }
     if entries:
         told = [
             f"{_WORK.get(kind, kind)}: {entry['at']}"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from mta_sts.checks.remedy import again, fresh_id, not_none
 from mta_sts.checks.sight import Finding, Level, Sight
 from mta_sts.checks.standing import Standing, came_back
 from mta_sts.instants import instant, stamp
@@ -14,10 +15,6 @@ from mta_sts.policy_check import Fetched
 _SOON = timedelta(days=14)  # renewals are usually tried a month ahead, so they have failed by then
 _MOST_TOLD = 10
 _MAX_AGE = re.compile(r"(?:^|[,\s])(?:s-)?max-?age\s*=\s*\"?0*([1-9][0-9]*)", re.IGNORECASE)
-_AGAIN = (
-    "send the request that turned it off again (retire, or none-policy with its restore_at): it puts none"
-    " back, proves it and changes the id"
-)
 
 
 def policy_findings(sight: Sight, seen: Standing, *, watch: bool) -> list[Finding]:
@@ -44,23 +41,17 @@ def _draining(sight: Sight, seen: Standing) -> Iterator[Finding]:
             "alarm",
             f"Version {back[-1].version_id} of {stamp(back[-1].since)}, which does not say none, was put"
             " there after MTA-STS was turned off. Who fetched it renews it on the present id for ever.",
-            "see that none is served again, then send change-id, which ends it and keeps what is due",
+            fresh_id(sight, seen),
         )
     look, host = sight.look, sight.look["host"]
     if seen.expects_none:
-        wrong = [
-            f"{row['address']} serves {row['found']}"
-            for row in look["agreeing"]
-            if row["mode"] != "none"
-        ] + list(look["doubts"])
-        if not wrong and not look["agreeing"]:
-            wrong = [f"{host} has no address"]
+        wrong = not_none(sight, seen)
         if wrong:
             yield Finding(
                 "none-not-served",
                 "alarm",
                 f"{host} has to serve mode none until every sender has let go, but {_list(wrong)}.",
-                f"mend the policy host if it is broken; if another policy is served, {_AGAIN}",
+                f"mend the policy host if it is broken; if another policy is served, {again(sight)}",
             )
         return
     serving = [row for row in look["agreeing"] if row["mode"] not in {"", "none"}]
@@ -166,7 +157,7 @@ def _object(sight: Sight, seen: Standing) -> Iterator[Finding]:
                 "alarm",
                 f"The policy object {sight.location}, which this stack has announced, was removed by hand"
                 " before every sender has let go.",
-                f"find out who removed it, then {_AGAIN}, with create_policy: true",
+                f"find out who removed it, then {again(sight, create=True)}",
             )
         if serving:
             yield Finding(
@@ -219,7 +210,7 @@ def _announced(sight: Sight, seen: Standing, item: Any) -> Iterator[Finding]:
             "alarm",
             f"The policy object {sight.location} is not the one that this stack has announced: it was"
             f" changed by hand, {written} (mode {mode_of(read(stored.body))}).",
-            f"find out who changes it (Terraform, say), then {_AGAIN}",
+            f"find out who changes it (Terraform, say), then {again(sight)}",
         )
         return
     changes = item.get("id_changes") or [{}]

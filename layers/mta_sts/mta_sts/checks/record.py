@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from mta_sts.checks.remedy import fresh_id
 from mta_sts.checks.sight import Finding, Level, Sight
 from mta_sts.checks.standing import Standing, id_of, said, sts_values
 from mta_sts.domains import record_name
@@ -12,8 +13,8 @@ from mta_sts.record_plan import content
 
 _MOST_ROWS = 60
 _MOST_TOLD = 10
+_MOST_NAMED = 2  # servers in a sentence that is to be read first
 _LONGEST = 300  # characters of what a server said
-_AGAIN = "send change-id, which proves the policy, publishes a fresh id and keeps what is due"
 
 
 def rows(sight: Sight) -> list[dict[str, Any]]:
@@ -82,25 +83,28 @@ def _expected(sight: Sight, seen: Standing) -> Iterator[Finding]:
         yield Finding(
             "record-gone",
             level,
-            f"The record is gone at {_names(gone)}, although no run of this stack has deleted it: senders"
-            " that hold an older policy do not learn of the present one any more.",
-            _AGAIN if seen.draining else "",
+            f"The record is gone at {_where(gone, own)}, although no run of this stack has deleted it:"
+            " senders that hold an older policy do not learn of the present one any more.",
+            fresh_id(sight, seen) if seen.draining else "",
+            _at(gone),
         )
     if others and not current:
         yield Finding(
             "record-back",
             level if seen.draining else "warning",
-            f"The record was deleted by a run of this stack, and is there again: {_places(others)}. Somebody"
-            " has made it anew.",
+            f"The record was deleted by a run of this stack, and is there again: {_said(others, own)}."
+            " Somebody has made it anew.",
             "find out who makes it (Terraform, say), then run delete-record again",
+            _at(others),
         )
     elif others:
         yield Finding(
             "id-not-ours",
             level,
-            f"The id is not {current}, which this stack has announced, but {_places(others)}. Senders that"
+            f"The id is not {current}, which this stack has announced, but {_said(others, own)}. Senders that"
             " know another id renew what they hold without a look at the policy.",
-            _AGAIN if seen.draining else "",
+            fresh_id(sight, seen) if seen.draining else "",
+            _at(others),
         )
 
 
@@ -275,6 +279,30 @@ def _aliased(own: list[Answer]) -> bool:
 def _id(answer: Answer) -> str:
     values = sts_values(answer)
     return id_of(values[0]) if len(values) == 1 else ""
+
+
+def _said(answers: list[Answer], own: list[Answer]) -> str:
+    """What was said, each with where; who asked them all need not read all their names first."""
+    told: dict[str, list[Answer]] = {}
+    for one in answers:
+        told.setdefault(said(one)[:_LONGEST], []).append(one)
+    return "; ".join(
+        f'"{found}" at {_where(servers, own)}' for found, servers in list(told.items())[:_MOST_TOLD]
+    )
+
+
+def _where(answers: list[Answer], own: list[Answer]) -> str:
+    """Name servers in a sentence: all of them, or the first ones."""
+    named = list(dict.fromkeys(f"{one.server} ({one.address})" for one in answers))
+    if len(named) > 1 and len(named) == len({(one.server, one.address) for one in own}):
+        return "all name servers"
+    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    return ", ".join(named[:_MOST_NAMED]) + more
+
+
+def _at(answers: list[Answer]) -> dict[str, Any]:
+    """Give every address, as evidence."""
+    return {"seen_at": list(dict.fromkeys(f"{one.server} ({one.address})" for one in answers))[:40]}
 
 
 def _places(answers: list[Answer]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from mta_sts.attesting import only_what_is_so
 from mta_sts.bounds import Bounds, compute
 from mta_sts.checks.sight import Sight
 from mta_sts.domains import policy_host, policy_url, record_name
@@ -16,13 +17,13 @@ from mta_sts.exposure import Moments
 from mta_sts.instants import instant, stamp
 from mta_sts.observed import Findings, HostedZone, Version
 from mta_sts.plan import Plan, RecordChange, Waits
-from mta_sts.planning import check_attestations
 from mta_sts.policy import Mode, read, served_mode
 from mta_sts.policy_plan import bodies, common_mx, untouched
 from mta_sts.record import Record, RecordSyntaxError, is_sts
 from mta_sts.record_check import Answer, readable
 from mta_sts.record_plan import remembered_ttl
 from mta_sts.request import Request
+from mta_sts.retiring import drains, expects_none
 
 RecordState = Literal["one", "several", "malformed", "none", "unseen"]
 PolicyState = Literal["enforce", "malformed", "testing", "none", "absent", "unseen"]
@@ -30,7 +31,6 @@ Basis = Literal["as announced", "as if turned off now", "as if deleted now"]
 
 _MOST_ON: tuple[PolicyState, ...] = ("enforce", "malformed", "testing", "none")
 _ON = frozenset({"enforce", "malformed", "testing"})
-_RETIREMENT = "retirement"
 _SOONEST_TTL = 300  # seconds; where nobody told a TTL
 
 
@@ -98,10 +98,9 @@ def standing(sight: Sight) -> Standing:
         ids_ours=bool(current) and records == {"one"} and ids == (current,),
         policy=_policy_state(modes, look),
         quiet=not modes - {"", Mode.NONE.value} and not look["doubts"],
-        draining=item.get("phase") == "draining"
-        and (all_off_at is None or sight.now < all_off_at or _RETIREMENT in item.get("due", {})),
+        draining=drains(item, sight.now),
         expects_record=bool(current),
-        expects_none=bool(current) or bool(item.get("moments", {}).get("published_at")),
+        expects_none=expects_none(item),
         all_off_at=all_off_at,
     )
 
@@ -170,8 +169,8 @@ def held(request: Request, sight: Sight, seen: Standing) -> Held | None:
     if never(sight, seen):
         return None
     plan = _plan(request, sight, seen)
-    if request.due is None and (request.longest_max_age is not None or request.ids_changed_since):
-        check_attestations(plan, sight.now)
+    if request.due is None:
+        plan = only_what_is_so(plan, request, sight.now)
     moments = _announced(sight, seen)
     basis: Basis = "as announced"
     if moments is None:

@@ -31,9 +31,14 @@ def texts(
         *titled(_held_title(held), _held_lines(held, sight)),
     ]
     for level in LEVELS:
-        lines += titled(_TITLES[level], [one.text for one in findings if one.level == level])
+        lines += titled(_TITLES[level], [_told(one) for one in findings if one.level == level])
     lines += titled("Not asked", _not_asked(sight))
     return subject(_headline(sight, told, findings)), cut("\n".join(lines))
+
+
+def _told(one: Finding) -> str:
+    where = one.evidence.get("seen_at", ())
+    return f"{one.text} Seen at {', '.join(where)}." if len(where) > 1 else one.text
 
 
 def _headline(sight: Sight, told: Verdict, findings: Sequence[Finding]) -> str:
