@@ -87,3 +87,26 @@ def test_a_domain_that_cannot_be_dealt_with_holds_up_no_other(
     assert (figures["DrainsPending"], figures["SweepFailures"]) == ([2], [1])
     since = (datetime.now(UTC) - LONG_AGO).total_seconds()
     assert since - 60 < figures["OldestOverdueSeconds"][0] <= since
+
+
+class Crowd(Agenda):
+    """Many domains have a look due."""
+
+    def __init__(self, many: int) -> None:
+        self.names = [f"fine-{number}.example" for number in range(many)]
+
+    def domains(self, **_until: Any) -> Iterator[str]:
+        yield from self.names
+
+
+def test_a_sweep_starts_no_more_than_route_53_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is there the next time, the earliest first."""
+    crowd, executions = Crowd(250), Executions()
+    monkeypatch.setenv("STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:1:stateMachine:m")
+    for name, part in (("agenda", crowd), ("ledger", object()), ("executions", executions)):
+        monkeypatch.setattr(wiring, name, lambda part=part: part)
+    for started, left in ((100, 150), (100, 50), (50, 0)):
+        told = handled("sweep_due", {})
+        assert (len(told["started"]), told["left"]) == (started, left)
+        crowd.names = crowd.names[started:]  # which are at work, or have moved on
+    assert len(set(executions.started)) == 250

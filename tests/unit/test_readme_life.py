@@ -178,6 +178,8 @@ def test_when_a_domain_is_free_again_is_as_told() -> None:
 def test_what_fails_is_tried_again_after_as_long_as_told() -> None:
     assert timedelta(days=1) == due.DAY
     assert "tried again a day later" in section(ITSELF)
+    assert timedelta(minutes=15) == ending._NEXT_TRY_OF_BUSY
+    assert "`TransientError` after 15 minutes" in section(ITSELF)
 
 
 def test_what_is_left_of_a_retired_domain_is_in_the_order_of_the_notice() -> None:
