@@ -9,12 +9,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from mta_sts import wiring
 from mta_sts.errors import TransientError
-from mta_sts.hooks import guards
+from mta_sts.hooks import guards, refusal
 from mta_sts.hooks.delivery import Call, Wanted, marks
 from mta_sts.hooks.sources import HooksUnusableError, Source
 from mta_sts.intake import Ask, KeyReusedError, Taken
 from mta_sts.logs import add, logged, logger
 from mta_sts.problems import Problem, answer, reply
+from mta_sts.settings import state_machine
 from mta_sts.transient import is_busy
 
 
@@ -41,6 +42,14 @@ def _take(call: Call, now: datetime) -> dict[str, Any]:
     source = _sender(call, now)
     add(source=source.name)
     data = guards.is_json(call)
+    try:
+        return _carry_out(call, source, data, now)
+    except Problem as problem:
+        _tell(call, source, data, problem, now)
+        return answer(problem)
+
+
+def _carry_out(call: Call, source: Source, data: dict[str, Any], now: datetime) -> dict[str, Any]:
     moment = guards.is_current(source, data, now)
     if reason := guards.reason_to_ignore(source, data):
         return reply(200, {"started": False, "reason": reason}, {})
@@ -54,6 +63,22 @@ def _take(call: Call, now: datetime) -> dict[str, Any]:
     href = call.href(domain, taken.run)
     told = {"run": taken.run, "domain": domain, "again": taken.again, "href": href}
     return reply(202, told, {"Location": href})
+
+
+def _tell(
+    call: Call, source: Source, data: dict[str, Any], problem: Problem, now: datetime
+) -> None:
+    """Say why a signed delivery is refused, in the log and to its ticket; no answer hangs on that."""
+    try:
+        notice = refusal.notice(source, data, problem, state_machine(), now)
+        add(domain=notice["domain"], ticket=notice["ticket"])
+        why = refusal.problems(problem)
+        logger.warning("refused", status=problem.status, kind=problem.kind, problems=why)
+        # Nobody asked for anything by what would have been ignored: a comment, that of the way back.
+        if not guards.reason_to_ignore(source, data):
+            wiring.refusals().tell(notice, refusal.keys(call, notice, now), now)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the refusal is what has to be answered
+        logger.error("a refusal was not told", error=_named(error), where=_where(error))
 
 
 def _sender(call: Call, now: datetime) -> Source:

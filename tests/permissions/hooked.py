@@ -16,7 +16,10 @@ HELD, SEEN = "held.jira-hook.example", "seen.plain-hook.example"
 
 
 def deliveries(lab: Lab) -> Expected:
-    """One is taken, and one refused because another run holds its domain; each is signed by its own key."""
+    """One is taken, and one refused because another run holds its domain, which is told.
+
+    Each is signed by its own key.
+    """
     hooks = Hooks(lab)
     add(lab, HELD, ttl=1, cdn_seconds=60)
     add(lab, SEEN, ttl=1)

@@ -11,13 +11,14 @@ from typing import Any, cast
 import pytest
 
 from mta_sts import wiring
+from mta_sts.adapters.refusals import Refusals
 from mta_sts.hooks.signature import sign
 from mta_sts.hooks.sources import Source, parse
 from mta_sts.intake import Delivery, Intake
 from tests.unit.test_state_machine import ROOT
 
 KEY, OLD_KEY = b"the key of the ticket system", b"the key before that one"
-MACHINE = "arn:aws:states:eu-west-1:1:stateMachine:m"
+MACHINE = "arn:aws:states:eu-west-1:000000000000:stateMachine:of-tests-disable"
 EXECUTION = MACHINE.replace("stateMachine", "execution")
 SOURCES = {
     "desk": {
@@ -82,6 +83,11 @@ class Desk:
         self.keys: tuple[bytes, ...] | Exception = (KEY, OLD_KEY)
         self.keys_read: list[str] = []
         self.holder = ""
+        self.told: list[Any] = []
+        self.bus: Any = lambda entries: {"FailedEntryCount": 0, "Entries": entries}
+        self.refusals = Refusals(
+            cast("Any", self.deliveries), cast("Any", SimpleNamespace(put_events=self.put_events))
+        )
         ledger = SimpleNamespace(
             domain=lambda _domain: {"holder": self.holder}, ended_long_ago=lambda *_: False
         )
@@ -100,6 +106,17 @@ class Desk:
         if isinstance(self.keys, Exception):
             raise self.keys
         return self.keys
+
+    def put_events(self, *, Entries: list[Any]) -> Any:  # noqa: N803
+        answer = self.bus(Entries)
+        if not answer["FailedEntryCount"]:
+            self.told += [json.loads(each["Detail"]) for each in Entries]
+        return answer
+
+    @property
+    def reserved(self) -> list[str]:
+        """The keys under which runs are on record."""
+        return [key for _, key in self.deliveries.kept if key.startswith("hook:")]
 
     @property
     def started(self) -> list[Any]:
@@ -125,6 +142,8 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
     for name in ("hook_sources", "hook_keys"):
         monkeypatch.setattr(wiring, name, lambda: made)
     monkeypatch.setattr(wiring, "intake", lambda: made.intake)
+    monkeypatch.setattr(wiring, "refusals", lambda: made.refusals)
+    monkeypatch.setenv("STATE_MACHINE_ARN", MACHINE)
     return made
 
 

@@ -22,7 +22,7 @@ def jira(text: str) -> str:
 
 
 def servicenow(text: str) -> str:
-    return comment(text)["servicenow"]["work_notes"]
+    return str(comment(text)["servicenow"]["work_notes"])
 
 
 TEXT = 'MTA-STS is off for solarmora.com.\nMail is not at risk.\n\nSteps\n- one: "v=STSv1; id=1;" {a} [b]'

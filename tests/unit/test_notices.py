@@ -16,6 +16,7 @@ from tests.unit.plans import NONE, NOW, deletion, findings, looked, plan, stored
 from tests.unit.test_outcome import end as outcome
 from tests.unit.test_restoring import ELSEWHERE, off, restored
 from tests.unit.test_retiring import retirement
+from tests.unit.test_state_machine import STATES as STATES_OF_A_RUN
 
 SCHEMA = json.loads((ROOT / "docs/notice.schema.json").read_text())
 PAGE = DOCUMENTS["docs/notices.md"]
@@ -90,6 +91,7 @@ def test_a_run_that_begins_says_how_it_is_stopped(name: str) -> None:
     assert (told["kind"], told["changed"], told["error"]) == ("started", "nothing", None)
     assert (told["domain"], told["method"]) == ("solarmora.com", made.method)
     assert (told["run"], told["execution"], told["plan"]) == ("api-1", ARN, made.digest)
+    assert told["stack"] == "mta-sts-off"
     assert (told["ticket"], told["ticket_id"]) == ("OPS-1", "OPS-1")
     assert f"aws stepfunctions stop-execution --execution-arn {ARN}" in told["text"]
     assert all(f"\n- {step}" in told["text"] for step in made.steps)
@@ -257,6 +259,12 @@ def test_the_largest_notice_fits_into_an_event() -> None:
         notices.confirmed(outcome(plan()) | {"text": text}, plan(), asked(plan()), ARN, NOW)
     )
     assert len(notices.entry(notice)["Detail"].encode()) < 256_000
+
+
+def test_the_definition_composes_a_whole_one_itself_where_nobody_else_can() -> None:
+    catches = [each for state in STATES_OF_A_RUN.values() for each in state.get("Catch", ())]
+    [own] = [each["Assign"]["notice"] for each in catches if "version" in str(each.get("Assign"))]
+    assert set(own) == set(SCHEMA["required"])
 
 
 # --- what is written down, and when

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from local.deploy import STACK
 from local.emulator import ACCOUNT, REGION
 from local.environments import ROOT
 from local.lab import Lab
@@ -37,7 +38,7 @@ def lab() -> Iterator[Lab]:
 
 def notice(ticket_id: Any, text: str = "MTA-STS is off.", **more: Any) -> dict[str, Any]:
     """What the rule looks at in the detail of a notice."""
-    told = {"version": "1", "kind": "checked", "ticket_id": ticket_id, "text": text}
+    told = {"version": "1", "kind": "checked", "ticket_id": ticket_id, "text": text, "stack": STACK}
     return {**told, "comment": comment(text) if ticket_id else None, **more}
 
 
@@ -120,7 +121,7 @@ def test_a_notice_is_one_comment_with_its_text_and_nothing_in_it_is_markup(lab: 
 
 
 def test_what_is_no_notice_about_a_ticket_goes_nowhere(lab: Lab) -> None:
-    """Nor does a ticket_id that would be another address, whoever put it on the bus."""
+    """Nor does a ticket_id that would be another address, whoever put it there; nor another stack's."""
     lab.tickets.add("OPS-9")
     before = len(lab.tickets.requests())
     addresses = ["..", "a/b", "OPS-9/../..", "OPS-9%2fx", "OPS-9?x=", "OPS-9#x", "a\\b", "./x"]
@@ -129,6 +130,8 @@ def test_what_is_no_notice_about_a_ticket_goes_nowhere(lab: Lab) -> None:
         ({"version": "1", "text": "x"}, {}),
         (notice("OPS-9", comment=None), {}),
         (notice("OPS-9", version="2"), {}),
+        (notice("OPS-9", stack=f"{STACK}-other"), {}),
+        (notice("OPS-9", stack=None), {}),
         (notice("OPS-9"), {"Source": "somebody-else"}),
         (notice("OPS-9"), {"DetailType": "Something Else"}),
     ]
@@ -206,7 +209,16 @@ def test_from_a_jira_issue_to_its_comments_and_from_its_approval_to_the_end(lab:
     assert run_named(lab, hooks.send("jira", again).json["run"]).wait().error == "PlanChangedError"
     *_, refused = written(lab, key, many=4)
     assert "nothing was changed" in shown(refused).lower()
-    assert [each.status for each in lab.tickets.requests() if f"/{key}/" in each.path] == [201] * 4
+
+    # And what no run was started for: told once, though Jira sends it twice.
+    approved["issue"]["fields"]["customfield_10043"] = {"value": "retire"}
+    approved["timestamp"] += 2
+    assert [hooks.send("jira", approved).status for _ in range(2)] == [403, 403]
+    *_, turned_away = written(lab, key, many=5)
+    begin = f"MTA-STS is still on or off for {domain} as it was before: nothing was started."
+    assert shown(turned_away).startswith(begin)
+    assert "retire is not in its list" in shown(turned_away)
+    assert [each.status for each in lab.tickets.requests() if f"/{key}/" in each.path] == [201] * 5
 
 
 def test_its_role_is_for_that_rule_and_that_destination_alone(lab: Lab) -> None:

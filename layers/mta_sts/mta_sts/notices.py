@@ -152,6 +152,34 @@ def failed(
 
 
 def entry(notice: Mapping[str, Any]) -> "PutEventsRequestEntryTypeDef":
+def turned_away(
+    asked: Mapping[str, Any], told: Mapping[str, str], machine: str, now: datetime
+) -> dict[str, Any]:
+    """Tell that what a hook was sent was refused, so that there is no run.
+
+    ``asked`` is what could be read of it, ``told`` has ``subject``, ``text`` and ``error``; ``machine`` is
+    the ARN of the state machine that would have run.
+    """
+    return _notice(
+        REFUSED,
+        _readable(asked) | {"domain": domain_of(asked), "stack": _stack(machine)},
+        "",
+        now,
+        **told,
+        state="unknown",
+        mail_at_risk=False,
+        changed="nothing",
+    )
+
+
+def domain_of(asked: Mapping[str, Any]) -> str | None:
+    """Give the policy domain that was asked for, None where it is none."""
+    try:
+        return Request.parse({"domain": asked.get("domain"), "method": "check"}).domain
+    except errors.InvalidRequestError:
+        return None
+
+
     """Give the notice as an entry for the event bus; the workflow composes its own alike."""
     return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": json.dumps(notice)}
 
@@ -178,8 +206,9 @@ def _notice(
         "kind": kind,
         "domain": about["domain"],
         "method": about["method"],
-        "run": execution.rpartition(":")[2],
-        "execution": execution,
+        "run": execution.rpartition(":")[2] or None,
+        "execution": execution or None,
+        "stack": about.get("stack") or _stack(execution),
         **{name: about[name] for name in ("ticket", "ticket_id", "requested_by")},
         "subject": told["subject"],
         "text": text,
@@ -208,6 +237,11 @@ def _asked(request: Request) -> dict[str, Any]:
 
 
 def _readable(asked: object) -> dict[str, Any]:
+def _stack(arn: str) -> str:
+    """Name the stack of a state machine, or of an execution of it, whose ARN is given."""
+    return arn.split(":")[6].removesuffix("-disable")
+
+
     """Say who asked for what, of an input that may be wrong: each field for itself, if it is right."""
     given = asked if isinstance(asked, Mapping) else {}
     right: dict[str, Any] = {}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mta_sts.adapters.executions import Executions
     from mta_sts.adapters.hooks import HookKeys, HookSources
     from mta_sts.adapters.ledger import Ledger
+    from mta_sts.adapters.refusals import Refusals
     from mta_sts.adapters.register import Register
     from mta_sts.adapters.route53 import Zones
     from mta_sts.adapters.s3 import PolicyStore
@@ -25,14 +26,17 @@ if TYPE_CHECKING:
     from mta_sts.live_mx import LiveMx
 
 
-def _client(service: str, **options: Any) -> Any:
+def _client(service: str, *, hurried: bool = False, **options: Any) -> Any:
     import boto3
     from botocore.config import Config
 
     # Route 53 allows ten requests a second for a whole account: be patient, not insistent.
     # The workflow tries again for longer than a function may run.
+    attempts, connect, read = (1, 1, 2) if hurried else (3, 3, 5)
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=3, read_timeout=5
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=connect,
+        read_timeout=read,
     )
     return boto3.client(service, config=config, **options)  # type: ignore[call-overload]
 
@@ -135,6 +139,17 @@ def intake() -> "Intake":
 
     deliveries = Deliveries(_database(), deliveries_table())
     return Intake(deliveries, ledger(), executions(), state_machine())
+
+
+@lru_cache
+def refusals() -> "Refusals":
+    """Give the way to tell why a delivery was refused; the answer waits for it, but not for long."""
+    from mta_sts.adapters.deliveries import Deliveries
+    from mta_sts.adapters.refusals import Refusals
+    from mta_sts.settings import deliveries_table
+
+    deliveries = Deliveries(_client("dynamodb", hurried=True), deliveries_table())
+    return Refusals(deliveries, _client("events", hurried=True))
 
 
 @lru_cache

@@ -1,6 +1,6 @@
 """From a ticket's fields to an execution's input.
 
-What people wrote is cut and cleaned rather than refused: nobody sees a refusal's reason in a ticket. What
+What people wrote is cut and cleaned rather than refused: no run fails for its words. What
 decides what is done is taken as it stands, or refused.
 """
 
@@ -30,6 +30,23 @@ def event_of(source: Source, data: Mapping[str, Any]) -> dict[str, Any]:
     wherever something would change: what is missing there must not have a run do more. Raises
     InvalidRequestError, and so does what an expression cannot be evaluated on.
     """
+    event, problems = _fields(source, data)
+    if "dry_run" in source.own and "dry_run" not in event:
+        problems.append("dry_run is mapped: it has to be true or false, and there is nothing")
+    changes = event.get("method") != "check" and event.get("dry_run") is not True
+    if "approved_plan" in source.own and changes and "approved_plan" not in event:
+        problems.append("approved_plan is mapped: what changes something needs the plan's digest")
+    if problems:
+        raise InvalidRequestError("; ".join(problems), problems)
+    return event
+
+
+def legible(source: Source, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Map what can be mapped of a delivery, whatever is wrong with the rest; not for what is done."""
+    return _fields(source, data)[0]
+
+
+def _fields(source: Source, data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     event, problems = {}, []
     for field, expression in source.fields.items():
         try:
@@ -39,14 +56,7 @@ def event_of(source: Source, data: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if value is not None:
             event[field] = value
-    if "dry_run" in source.own and "dry_run" not in event:
-        problems.append("dry_run is mapped: it has to be true or false, and there is nothing")
-    changes = event.get("method") != "check" and event.get("dry_run") is not True
-    if "approved_plan" in source.own and changes and "approved_plan" not in event:
-        problems.append("approved_plan is mapped: what changes something needs the plan's digest")
-    if problems:
-        raise InvalidRequestError("; ".join(problems), problems)
-    return event
+    return event, problems
 
 
 def _read(field: str, value: Any) -> Any:
