@@ -225,12 +225,13 @@ def test_the_same_body_under_another_number_is_the_same_run(desk: Desk) -> None:
     assert len(runs) == len(desk.started) == 1
 
 
-def test_the_same_written_otherwise_under_the_same_number_is_the_same_run(desk: Desk) -> None:
-    first = desk.send(delivery(REAL, X_Atlassian_Webhook_Identifier="1"))
-    again = desk.send(
-        delivery(json.dumps({**REAL, "attempt": 2}).encode(), X_Atlassian_Webhook_Identifier="1")
-    )
-    assert again.body["run"] == first.body["run"]
+def test_the_same_written_otherwise_is_the_same_run_whatever_is_not_signed(desk: Desk) -> None:
+    """Whoever leaves out or puts in a number does not have a second change."""
+    first = desk.send(delivery(REAL, X_Request_Id="n-1")).body["run"]
+    otherwise = json.dumps({**REAL, "attempt": 2}).encode()
+    for number in ("n-1", None, "n-2"):
+        answer = desk.send(delivery(otherwise, X_Request_Id=number))
+        assert (answer.body["run"], answer.body["again"]) == (first, True)
     assert len(desk.started) == 1
 
 

@@ -11,9 +11,6 @@ from urllib.parse import quote
 
 from mta_sts.request import Request
 
-# A sender's own number of a delivery, the same when it tries again; none of them is signed.
-_IDENTIFIERS = ("x-atlassian-webhook-identifier", "x-request-id")
-_LONGEST_IDENTIFIER = 256  # characters
 _ROUTE = "/hooks/"
 
 
@@ -83,18 +80,14 @@ class Marks:
 def marks(call: Call, wanted: Wanted, moment: datetime | None) -> Marks:
     """Say by what a second delivery of the same is known.
 
-    The body's digest decides: the same bytes are the same run. A sender's number is not signed, and whoever
-    passes a delivery on could choose it, to have a later one taken for it; so it only vouches for other bytes
-    that were signed at the same moment and ask for the same. Without a moment the digest alone counts.
+    Only what is signed counts: the same bytes are the same run, and so is what was signed at the same moment
+    and asks for the same, for a sender that tries again may write it anew. Without a moment the bytes alone
+    count. A sender's own number of a delivery is not signed: whoever passes one on could choose it.
     """
     body = hashlib.sha256(call.body).hexdigest()
     said = [moment.isoformat() if moment else body, dict(wanted.event)]
     identity = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     keys = [f"hook:{call.source}:body:{body}"]
     if moment:
-        keys += [
-            f"hook:{call.source}:id:{number}:{identity}"
-            for name in _IDENTIFIERS
-            if (number := call.header(name)) and len(number) <= _LONGEST_IDENTIFIER
-        ]
+        keys.append(f"hook:{call.source}:said:{identity}")
     return Marks(tuple(keys), identity)
