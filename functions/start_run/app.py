@@ -7,7 +7,7 @@ from typing import Any
 from mta_sts import wiring
 from mta_sts.intake import Ask, Taken
 from mta_sts.logs import logged, logger
-from mta_sts.starting import asks
+from mta_sts.starting import asks, late
 
 _SPARE_MILLISECONDS = 10_000  # for the last start; what is left over is started by the next try
 _MOST_TOLD = 20
@@ -31,7 +31,7 @@ def handler(event: object, context: Any) -> dict[str, Any]:
             failed.append(f"no time was left for {len(asked) - len(taken) - len(failed)} of them")
             break
         try:
-            taken.append(_start(ask))
+            taken.append(_start(ask, event))
         except Exception as error:  # noqa: BLE001 - whatever it is, it holds up no other
             logger.exception("not started", domain=ask.domain)
             failed.append(f"{ask.domain[:253]}: {type(error).__name__}: {str(error)[:400]}")
@@ -42,8 +42,12 @@ def handler(event: object, context: Any) -> dict[str, Any]:
     return {"runs": [one.run for one in taken], "again": again}
 
 
-def _start(ask: Ask) -> Taken:
-    taken = wiring.intake().start(ask, datetime.now(UTC))
+def _start(ask: Ask, delivery: Any) -> Taken:
+    now, intake = datetime.now(UTC), wiring.intake()
+    refusal = late(delivery, now)
+    if refusal and not intake.known(ask):  # a repetition is answered with its run, however late
+        raise refusal
+    taken = intake.start(ask, now)
     logger.info(
         "started",
         domain=ask.domain,

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,13 +11,14 @@ from hypothesis import strategies as st
 
 from mta_sts import wiring
 from mta_sts.errors import InvalidRequestError
+from mta_sts.instants import stamp
 from mta_sts.intake import Ask, KeyReusedError, Taken
 from mta_sts.request import Request
-from mta_sts.starting import MOST, EnvelopeError, asks
+from mta_sts.starting import MOST, OLDEST, EnvelopeError, asks, sent_at
 from tests.unit.documents import ROOT
 
 ARN = "arn:aws:scheduler:eu-west-1:1:schedule/default/nightly"
-AT = "2026-12-01T02:00:00Z"
+AT = stamp(datetime.now(UTC))
 REQUEST = {"domain": "solarmora.example", "method": "check"}
 DUE = {"kind": "retirement", "generation": 1, "at": "2026-12-04T05:00:00Z"}
 
@@ -29,6 +31,7 @@ def event(**changed: object) -> dict[str, Any]:
         "detail-type": "MTA-STS Off Request",
         "source": "example.change-management",
         "account": "1",
+        "time": AT,
         "detail": REQUEST,
     }
     return {**sent, **changed}
@@ -78,6 +81,9 @@ def test_a_key_that_is_none_is_refused_by_the_workflow(key: object) -> None:
         ({"source": 5}, "source has to be one of your own"),
         ({"id": ""}, "has no id"),
         ({"id": 5}, "has no id"),
+        ({"time": ""}, "time has to be a moment"),
+        ({"time": None}, "time has to be a moment"),
+        ({"time": "today"}, "time has to be a moment"),
         ({"detail": [REQUEST]}, "detail has to be a JSON object"),
         ({"detail": None}, "detail has to be a JSON object"),
     ],
@@ -196,13 +202,16 @@ class Door:
 
     def __init__(self) -> None:
         self.failing: dict[str, Exception] = {}
-        self.known: dict[tuple[str, str], str] = {}
+        self.runs: dict[tuple[str, str], str] = {}
+
+    def known(self, ask: Ask) -> bool:
+        return (ask.domain, ask.keys[0]) in self.runs
 
     def start(self, ask: Ask, _now: object) -> Taken:
         if ask.domain in self.failing:
             raise self.failing[ask.domain]
-        again = (ask.domain, ask.keys[0]) in self.known
-        run = self.known.setdefault((ask.domain, ask.keys[0]), f"run-{len(self.known)}")
+        again = self.known(ask)
+        run = self.runs.setdefault((ask.domain, ask.keys[0]), f"run-{len(self.runs)}")
         return Taken(run, f"arn:{run}", again)
 
 
@@ -249,7 +258,42 @@ def test_one_that_fails_keeps_no_other_from_starting_and_is_tried_again(door: Do
         app.handler(many("a.example", "b.example", "c.example"), None)
     door.failing.clear()
     assert app.handler(many("a.example", "b.example", "c.example"), None)["again"] == 2
-    assert len(door.known) == 3
+    assert len(door.runs) == 3
+
+
+def ago(age: timedelta) -> str:
+    return stamp(datetime.now(UTC) - age)
+
+
+@pytest.mark.parametrize("age", [OLDEST + timedelta(seconds=2), timedelta(days=40)])
+def test_what_is_late_starts_nothing(door: Door, age: timedelta) -> None:
+    """Whoever kept it waiting, bus, scheduler or Lambda: another hour was agreed upon."""
+    app, request = function(), {"request": REQUEST}
+    for sent in (event(time=ago(age)), scheduled(at=ago(age), **request)):
+        with pytest.raises(app.StartError, match=r"0 of 1 .*LateError: It is of 20.*an hour ago"):
+            app.handler(sent, None)
+    assert door.runs == {}
+    just = OLDEST - timedelta(seconds=30)
+    for sent in (event(time=ago(just)), scheduled(at=ago(just), **request)):
+        assert app.handler(sent, None)["again"] == 0
+
+
+def test_what_was_started_in_time_is_the_same_run_however_late_it_comes_again(door: Door) -> None:
+    """An attempt that died after the start is repeated, and has to find what it did."""
+    app, moment = function(), ago(timedelta(minutes=59))
+    assert app.handler(scheduled(at=moment, request=REQUEST), None)["again"] == 0
+    (key,) = asks(scheduled(at=moment, request=REQUEST))[0].keys
+    late = ago(timedelta(hours=5))
+    door.runs[REQUEST["domain"], key.replace(moment, late)] = "run-of-before"
+    told = app.handler(scheduled(at=late, request=REQUEST), None)
+    assert told == {"runs": ["run-of-before"], "again": 1}
+
+
+def test_a_moment_without_a_zone_is_utc() -> None:
+    assert sent_at(scheduled(at="2026-12-01T02:00:00", request=REQUEST)) == datetime(
+        2026, 12, 1, 2, tzinfo=UTC
+    )
+    assert sent_at(event(time="2026-12-01T02:00:00+01:00")) == datetime(2026, 12, 1, 1, tzinfo=UTC)
 
 
 def test_what_there_is_no_time_for_is_left_for_the_next_try(door: Door) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from datetime import timedelta
 
 from mta_sts import starting
 from tests.unit.documents import DOCUMENTS, ROOT, TEMPLATE, codes, section, spans_and_blocks
@@ -59,5 +60,11 @@ def test_an_hour_and_fourteen_days_are_what_the_template_says() -> None:
     assert set(ages) == {"3600"}
     assert own.count("*an-hour") == 2
     assert "within an hour is given up" in " ".join(STARTING.split())
+    assert "older than an hour" in STARTING
+    assert timedelta(hours=1) == starting.OLDEST
+    [window] = re.findall(r"MaximumWindowInMinutes: (\d+)", own)
+    assert int(window) * 2 < 60, (
+        "what is delivered at its end is not late yet, nor after a try or two"
+    )
     [kept] = re.findall(r"MessageRetentionPeriod: (\d+)", TEMPLATE)
     assert f"for {int(kept) // 86400} days" in " ".join(STARTING.split())

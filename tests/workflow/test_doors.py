@@ -16,6 +16,9 @@ import pytest
 from local.emulator import ACCOUNT
 from local.lab import Lab
 from local.runs import Run
+from mta_sts.due import DAY
+from mta_sts.instants import stamp
+from mta_sts.starting import OLDEST as HOUR
 from tests.permissions.deployed import resources, rules, schedules
 from tests.workflow.life import add_short, due, function, item, retire, run, until_true
 from tests.workflow.scene import POLICY, RECORD
@@ -24,6 +27,7 @@ from tests.workflow.watch import snapshot
 FOLDER = Path(__file__).parents[2] / "events"
 SOURCE, KIND = "example.change-management", "MTA-STS Off Request"
 ARN = f"arn:aws:scheduler:us-east-1:{ACCOUNT}:schedule/default/nightly"
+NOW = stamp(datetime.now(UTC))
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +58,14 @@ def event(request: object, named: str = "") -> dict[str, Any]:
         "detail-type": KIND,
         "source": SOURCE,
         "account": ACCOUNT,
+        "time": stamp(datetime.now(UTC)),
         "detail": request,
     }
 
 
 def scheduled(**sent: object) -> dict[str, Any]:
     """What a schedule sends, its attributes filled in."""
-    return {"schedule": ARN, "at": "2026-12-01T02:00:00Z", **sent}
+    return {"schedule": ARN, "at": NOW, **sent}
 
 
 def put(lab: Lab, *entries: dict[str, Any]) -> None:
@@ -226,8 +231,11 @@ def test_a_schedules_second_delivery_is_the_same_run_and_its_next_time_another(
     assert called(lab, scheduled(request=request)) == {**first, "again": 1}
     assert arrived(lab, domain).status == "SUCCEEDED"
     assert called(lab, scheduled(requests=[request])) == {**first, "again": 1}
-    next_time = called(lab, scheduled(request=request, at="2026-12-02T02:00:00Z"))
+    next_time = called(lab, scheduled(request=request, at=stamp(datetime.now(UTC) + DAY)))
     assert (next_time["again"], len(runs(lab, domain))) == (0, 2)
+    late = called(lab, scheduled(request=request, at=stamp(datetime.now(UTC) - 2 * HOUR)))
+    assert "LateError" in late["errorMessage"]
+    assert len(runs(lab, domain)) == 2
 
 
 # --- what is not to be started

@@ -9,23 +9,32 @@ whether the envelope is one.
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mta_sts.domains import DomainNameError, normalise
+from mta_sts.instants import stamp
 from mta_sts.intake import Ask, Door
 
 DETAIL_TYPE = "MTA-STS Off Request"
-MOST = 500  # requests in one schedule: what one call can start, retries included
+# Requests in one schedule: what one call can start, retries included. All then share Route 53's ten
+# requests a second, and the last is done some 20 minutes later.
+MOST = 500
+OLDEST = timedelta(hours=1)  # later it would be another hour than the one that was agreed upon
 _OWN = re.compile(
     r"aws\..*|mta-sts-off"
 )  # sources of AWS, and of the notices, which ask for nothing
 _LONGEST_KEY = 256
+_FIRST_YEAR, _LAST_YEAR = 2000, 9998  # which every zone can reckon with
 _NOT_OURS = "left out: only what the ledger has due bears it"
 
 
 class EnvelopeError(Exception):
     """What was delivered is neither an event nor a schedule's input as documented; nothing was started."""
+
+
+class LateError(Exception):
+    """What was delivered was asked for too long ago to start anything now."""
 
 
 def asks(delivery: object) -> tuple[Ask, ...]:
@@ -44,6 +53,23 @@ def asks(delivery: object) -> tuple[Ask, ...]:
     )
 
 
+def sent_at(delivery: Mapping[str, Any]) -> datetime:
+    """Give the moment of a delivery that :func:`asks` has taken: of the event, or set for the schedule."""
+    moment = datetime.fromisoformat(delivery["time" if "time" in delivery else "at"])
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def late(delivery: Mapping[str, Any], now: datetime) -> LateError | None:
+    """Give the refusal of a delivery that is older than OLDEST, whatever has kept it on its way; or None."""
+    moment = sent_at(delivery)
+    if now - moment <= OLDEST:
+        return None
+    return LateError(
+        f"It is of {stamp(moment)}, more than an hour ago, and starts nothing any more. Send it anew, if"
+        " it is still wanted."
+    )
+
+
 def _of_event(event: Mapping[str, Any]) -> Ask:
     kind, source, named = event["detail-type"], event.get("source"), event.get("id")
     if kind != DETAIL_TYPE:
@@ -54,6 +80,10 @@ def _of_event(event: Mapping[str, Any]) -> Ask:
         raise EnvelopeError(f"The event's source has to be one of your own, not {_shown(source)}.")
     if not isinstance(named, str) or not named:
         raise EnvelopeError(f"The event has no id: {_shown(named)}.")
+    if not _is_moment(event.get("time")):
+        raise EnvelopeError(
+            f"The event's time has to be a moment, not {_shown(event.get('time'))}."
+        )
     detail, keys = _object(event.get("detail"), "detail"), [f"event:{named}"]
     key = detail.get("key")
     if isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY:
@@ -123,14 +153,20 @@ def _moment(value: object) -> str:
 
     One that nobody filled in would be the same for ever, and the schedule would start one run in its life.
     """
-    try:
-        datetime.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError as error:
+    if not _is_moment(value):
         raise EnvelopeError(
             "at has to be <aws.scheduler.scheduled-time>, for which a moment is filled in; not"
             f" {_shown(value)}."
-        ) from error
+        )
     return str(value)
+
+
+def _is_moment(value: object) -> bool:
+    try:
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        return False
+    return _FIRST_YEAR <= moment.year <= _LAST_YEAR
 
 
 def _shown(value: object) -> str:
