@@ -9,6 +9,7 @@ from rich.text import Text
 from local.screen import Screen, line, moment, readable_times
 
 GOOD, DOUBTFUL, FAINT = "green", "yellow", "dim"
+_RISK = {True: "yes", False: "no", None: "not known"}
 _QUESTIONS = {
     "off": "Is MTA-STS off, and for which senders?",
     "mx": "May the MX records or the mail servers change?",
@@ -37,7 +38,7 @@ def answers(screen: Screen, output: Mapping[str, Any], now: datetime) -> None:
     screen.fields(
         [
             ("state", line((trouble["state"], "bold"))),
-            ("mail at risk", line("yes" if trouble["mail_at_risk"] else "no")),
+            ("mail at risk", line(_RISK[trouble["mail_at_risk"]])),
             ("next", line((readable_times(trouble["next"], now), "bold"))),
         ]
     )

@@ -28,6 +28,10 @@ def _list(items: Schema) -> Schema:
 _MOMENT = {"type": "string", "format": "date-time"}
 _NO_MOMENT = _null("string", format="date-time")
 _TEXT, _NO_TEXT = {"type": "string"}, _null("string")
+_STATE = {
+    "enum": ["on", "off", "half changed", "unknown", None],
+    "description": "How the last run that held the domain left it; null where there was none.",
+}
 _HOLDER = _null(
     "object",
     description="The run that is at work on the domain, or null.",
@@ -142,7 +146,12 @@ SCHEMAS: Schema = {
                         "object", description="Is MTA-STS off: for which senders, from when."
                     ),
                     "mx": _null("object", description="May the MX records change, and from when."),
-                    "trouble": {"type": "object", "description": "What to do if it went wrong."},
+                    "trouble": {
+                        "type": "object",
+                        "description": "What to do if it went wrong.",
+                        "required": ["state", "mail_at_risk"],
+                        "properties": {"state": _STATE, "mail_at_risk": _null("boolean")},
+                    },
                     "every_sender_has_let_go": {"type": "boolean"},
                 }
             ),
@@ -165,7 +174,7 @@ SCHEMAS: Schema = {
                         "all_off_at": _NO_MOMENT,
                         "next_due_at": _NO_MOMENT,
                         "held_by": _HOLDER,
-                        "last": _null("object"),
+                        "last": _null("object", required=["state"], properties={"state": _STATE}),
                     }
                 )
             ),

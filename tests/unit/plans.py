@@ -7,6 +7,7 @@ from typing import Any
 
 from mta_sts.bounds import Bounds, compute
 from mta_sts.exposure import Moments
+from mta_sts.live_mx import MxAnswer, live_mx
 from mta_sts.observed import Findings, History, HostedZone, Location, StoredPolicy, Version
 from mta_sts.plan import Plan, Waits
 from mta_sts.planning import build
@@ -22,6 +23,7 @@ NONE = b"version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n"
 WEEK = 604_800  # seconds
 HOST = "mta-sts.solarmora.com"
 ADDRESS = "192.0.2.1"
+MX = ((10, "mail.solarmora.com"),)
 
 
 def policy(mode: str = "enforce", *mx: str, max_age: int | str = WEEK) -> bytes:
@@ -70,6 +72,9 @@ def findings(
         longest_ttl=0,
         used_ids=frozenset(),
         id_changes=(),
+        live_mx=live_mx(
+            "solarmora.com", [MxAnswer("solarmora.com", "ns1", "192.0.2.1", "present", MX)]
+        ),
     )
     return replace(found, **more)
 

@@ -34,6 +34,8 @@ from tests.unit.plans import (
     policy,
     stored,
 )
+from tests.unit.test_restoring import ELSEWHERE, UNKNOWN, mx_of
+from tests.unit.test_restoring import NULL as NULL_MX
 
 A_WEEK, A_YEAR = timedelta(seconds=WEEK), timedelta(seconds=31_557_600)
 GONE_SAID = f"MTA-STS is off for solarmora.com: for senders that hold no policy since {stamp(GONE)}"
@@ -228,12 +230,50 @@ def test_a_testing_policy_can_be_renewed_and_what_stops_mail_has_its_date() -> N
 def test_what_to_do_where_the_new_hosts_are_fine_or_no_old_one_is_known() -> None:
     fine = told(deletion(new_mx=["mail.solarmora.com"]))["trouble"]["next"]
     assert fine.startswith("the MX records may change now, to the hosts that were asked about; ")
-    apart = findings(history=history((400, ENFORCE), (5, policy("enforce", "mx2.example"))))
+    both = mx_of("mail.solarmora.com", "mx2.example")
+    versions = history((400, ENFORCE), (5, policy("enforce", "mx2.example")))
+    apart = findings(history=versions, live_mx=both)
     none = told(deletion(apart, publish_none=True))["trouble"]["next"]
     assert none.startswith(
         f"no old MX host is known that all policies name which may still be held, so keep them as they are,"
         f" until {A_WEEK_LATER}; keep {HOST} serving"
     )
+
+
+def test_on_what_it_rests_that_mail_is_not_at_risk() -> None:
+    stay = (
+        "Mail is not at risk while an MX host that the old policies name stays among the two that"
+    )
+    for made in (plan(), deletion(None, NOT_FOUND)):
+        assert told(made)["trouble"]["risk"] == f"{stay} are tried first."
+        over = told(made, now=GONE + 2 * A_WEEK)["trouble"]
+        assert (over["risk"], over["mail_at_risk"]) == ("Mail is not at risk.", False)
+    for unseen in (UNKNOWN, None):
+        seen = told(plan(findings(live_mx=unseen)))["trouble"]
+        assert seen["risk"] == f"{stay} are tried first; the MX records themselves were not seen."
+        assert seen["mail_at_risk"] is None
+
+
+def test_mail_that_went_elsewhere_already_is_at_risk_until_they_let_go() -> None:
+    gone = findings(live_mx=mx_of("mx.new.example"))
+    for made in (plan(gone), deletion(gone, NOT_FOUND)):
+        seen = told(made)["trouble"]
+        assert seen["mail_at_risk"] is True
+        assert seen["risk"] == (
+            "Mail may be at risk: the MX records name mx.new.example, and version v1 of the policy, which may"
+            " still be held, names none of them."
+        )
+        until = f"among the two that are tried first, until {A_WEEK_LATER}; "
+        way = f"have an MX host that the old policies name (mail.solarmora.com) {until}"
+        assert seen["next"].startswith(way)
+        [warning] = [one for one in made.warnings if "mx.new.example" in one]
+        assert "senders that hold it deliver to nobody" in warning
+        assert told(made, now=GONE + 2 * A_WEEK)["trouble"]["mail_at_risk"] is False
+    assert told(plan(findings(live_mx=NULL_MX)))["trouble"]["mail_at_risk"] is False
+    both = plan(findings(live_mx=mx_of("mx.new.example", "mail.solarmora.com")))
+    assert told(both)["trouble"]["mail_at_risk"] is False, "which is the overlap that is asked for"
+    reports = plan(findings(policy=stored(policy("testing")), live_mx=mx_of("mx.new.example")))
+    assert told(reports)["trouble"]["mail_at_risk"] is False, "in testing no mail is held up"
 
 
 FOREIGN = policy("enforce", "mx.elsewhere.example")
@@ -247,7 +287,11 @@ LOOK = (
 def test_a_foreign_policy_beside_the_object_puts_mail_at_risk() -> None:
     """Senders hold the present MX hosts against what somebody else says of them."""
     seen = told(forever(findings(), answered(FOREIGN)))
-    assert seen["trouble"] == {"state": "off", "mail_at_risk": True, "next": LOOK}
+    says = (
+        "Mail may be at risk: the MX records name mail.solarmora.com, and the policy served at 192.0.2.1,"
+        " which may still be held, names none of them."
+    )
+    assert seen["trouble"] == {"state": "off", "mail_at_risk": True, "risk": says, "next": LOOK}
     came = told(forever(findings(), NOT_FOUND), seen=looked(answered(FOREIGN)))
     assert (came["trouble"]["mail_at_risk"], came["trouble"]["next"]) == (True, LOOK)
 
@@ -255,7 +299,8 @@ def test_a_foreign_policy_beside_the_object_puts_mail_at_risk() -> None:
 @pytest.mark.parametrize(
     "made",
     [
-        forever(findings(missing=True), answered(FOREIGN)),  # it is the domain's own, elsewhere
+        # It is the domain's own, elsewhere.
+        forever(findings(missing=True, live_mx=ELSEWHERE), answered(FOREIGN)),
         forever(findings(), answered(policy("testing", "mx.elsewhere.example"))),
         forever(findings(), answered(policy("none"))),
         forever(findings(), SILENT),

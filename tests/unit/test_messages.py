@@ -192,7 +192,11 @@ def answers(every: str | None, *, now: bool = False, at_risk: bool = False) -> d
             "confidence": "attested",
             "choices": [{"answer": "now", "holds": now, "reason": "no policy names them"}],
         },
-        "trouble": {"next": "keep the host.", "mail_at_risk": at_risk},
+        "trouble": {
+            "next": "keep the host.",
+            "mail_at_risk": at_risk,
+            "risk": f"Mail {'may be' if at_risk else 'is not'} at risk.",
+        },
     }
 
 

@@ -11,10 +11,11 @@ from mta_sts.errors import MtaStsError
 from mta_sts.outcome import Standing
 from mta_sts.plan import Plan
 from mta_sts.request import Request
+from tests.unit import notice_examples
 from tests.unit.documents import DOCUMENTS, ROOT, blocks, codes, tables
 from tests.unit.plans import NONE, NOW, deletion, findings, looked, plan, stored
 from tests.unit.test_outcome import end as outcome
-from tests.unit.test_restoring import ELSEWHERE, off, restored
+from tests.unit.test_restoring import ELSEWHERE, UNKNOWN, off, restored
 from tests.unit.test_retiring import retirement
 from tests.unit.test_state_machine import STATES as STATES_OF_A_RUN
 
@@ -314,6 +315,27 @@ def test_what_could_not_be_told_is_not_written_down_as_though_it_were() -> None:
     assert recorder.calls == ["failed", "finish"]
 
 
+class Ledger(Recorder):
+    """Keeps what is written down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields: dict[str, Any] = {}
+
+    def finish(self, *_: object, **told: Any) -> None:
+        self.fields = told["domain_fields"]
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_ledger_has_the_state_in_the_words_of_the_notice(name: str) -> None:
+    """The API and its list of domains show it: sentences of failures would be words that nobody knows."""
+    ledger = Ledger()
+    told = end(ledger, event(), PLANS[name], free_from=NOW)
+    assert ledger.fields["last_outcome"]["state"] == told["state"]
+    assert told["state"] in SCHEMA["properties"]["state"]["enum"]
+    assert "again after 2026-11-24T04:05:06Z, if it is still wanted" in told["text"]
+
+
 def test_what_the_watch_has_found_stays_due_until_it_is_told() -> None:
     due = {"domain": "solarmora.com", "method": "check", "due": DUE}
     check = {**look(), "superseded": False, "findings": []}
@@ -330,6 +352,24 @@ def test_what_the_watch_has_found_stays_due_until_it_is_told() -> None:
     lost = event(request=due, check=check, outcome=check, failed_state="Notify Finding")
     told = end(recorder, lost, None)
     assert "It is tried again by itself: 2026-11-24T05:05:06Z." in told["text"]
+
+
+@pytest.mark.parametrize(
+    ("error", "at"),
+    [
+        ("TransientError", "2026-11-24T04:20:06Z"),
+        ("Lambda.TooManyRequestsException", "2026-11-24T04:20:06Z"),
+        ("DomainBusyError", "2026-11-24T04:10:06Z"),
+        ("PolicyNotServedError", "2026-11-25T04:05:06Z"),
+    ],
+)
+def test_what_was_only_in_the_way_for_a_while_is_tried_again_soon(error: str, at: str) -> None:
+    """A day is for what a person has to mend."""
+    request = {"domain": "solarmora.com", "method": "check", "due": DUE}
+    failure = {"Error": error, "Cause": "it was"}
+    recorder: Any = Recorder()
+    told = end(recorder, event(request=request, failed_state="Check Domain", failure=failure), None)
+    assert f"It is tried again by itself: {at}." in told["text"]
 
 
 def test_a_window_whose_run_failed_is_not_kept() -> None:
@@ -372,6 +412,48 @@ def test_a_window_says_what_has_to_be_so_by_its_end(asked_for: dict[str, Any], s
 def test_examples_of_the_page_are_notices() -> None:
     examples = [json.loads(block) for block in blocks(PAGE, "json") if '"version"' in block]
     assert sorted(valid(one)["kind"] for one in examples) == sorted(notices.KINDS)
+
+
+@pytest.mark.parametrize("kind", notices.KINDS)
+def test_examples_of_the_page_are_what_is_sent(kind: str) -> None:
+    made = notice_examples.examples()[kind]
+    valid(made)
+    [example] = [
+        told
+        for block in blocks(PAGE, "json")
+        if '"version"' in block and (told := json.loads(block))["kind"] == kind
+    ]
+    again = "PYTHONPATH=.:layers/mta_sts python -m tests.unit.notice_examples makes them anew"
+    assert example == notice_examples.shown(made), again
+
+
+def test_whom_nobody_can_tell_that_mail_is_safe_is_called_at_night() -> None:
+    told = failed(plan(), "nothing", "PolicyNotServedError")
+    assert told["mail_at_risk"] is None
+    assert '{"mail_at_risk": [true, null]}` for a call at night' in PAGE
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+def test_mail_that_goes_elsewhere_already_is_told_from_the_beginning(changed: str) -> None:
+    gone = findings(live_mx=ELSEWHERE)
+    says = "Mail may be at risk: the MX records name mx.elsewhere.example, and version v1 of the policy"
+    for made in (plan(gone), deletion(gone)):
+        notes = [
+            notices.started(made, asked(made), ARN, NOW),
+            notices.planned(made, asked(made), ARN, NOW),
+            failed(made, changed),
+        ]
+        for note in notes:
+            assert valid(note)["mail_at_risk"] is True
+            assert says in note["text"]
+        assert any("mx.elsewhere.example" in line for line in made.warnings)
+
+
+def test_where_the_mx_was_not_seen_nobody_says_that_all_is_well() -> None:
+    made = plan(findings(live_mx=UNKNOWN))
+    assert valid(notices.started(made, asked(made), ARN, NOW))["mail_at_risk"] is None
+    assert valid(notices.planned(made, asked(made), ARN, NOW))["mail_at_risk"] is None
+    assert any("Which MX hosts there are is not known: " in one for one in made.warnings)
 
 
 def test_the_page_and_the_schema_know_every_kind_and_field() -> None:

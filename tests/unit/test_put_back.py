@@ -23,7 +23,9 @@ def changed(body: bytes = ENFORCE, asked: dict[str, Any] | None = None, **more: 
     return plan(found, method="change-id", **(asked or {}))
 
 
-@pytest.mark.parametrize("body", [ENFORCE, policy("testing"), b"hello"])
+@pytest.mark.parametrize(
+    "body", [ENFORCE, policy("testing"), b"hello"], ids=["enforced", "testing", "malformed"]
+)
 @pytest.mark.parametrize(
     "more",
     [
@@ -32,6 +34,7 @@ def changed(body: bytes = ENFORCE, asked: dict[str, Any] | None = None, **more: 
         {"all_off_at": stamp(NOW), "due": {"retirement": {"at": stamp(ALL_OFF), "request": {}}}},
         {"current_id": ""},  # it published none, and then deleted the record
     ],
+    ids=["draining", "no date", "retiring", "withdrawn"],
 )
 def test_what_came_back_in_a_drain_is_not_announced(body: bytes, more: dict[str, Any]) -> None:
     """That would turn MTA-STS on again, and cancel what is due."""

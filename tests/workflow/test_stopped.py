@@ -84,8 +84,8 @@ def test_stopped_anywhere_it_is_released_and_running_again_converges(
         assert told["text"].startswith(("half changed", "MTA-STS is still on"))
         assert told["state"] in {"half changed", "on"}
         assert "Mail is not at risk" in told["text"]
-        again = f"again after {item(lab, domain)['free_from']}, if it is still wanted"
-        assert again in told["text"].splitlines()[0]
+        when = f"again after {item(lab, domain)['free_from']}, if it is still wanted"
+        assert when in told["text"].splitlines()[0]
         refused = lab.run(none_policy(domain))
         assert refused.error == "DomainBusyError"
         assert f"until {item(lab, domain)['free_from']}" in (refused.cause or "")

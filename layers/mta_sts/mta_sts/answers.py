@@ -13,6 +13,7 @@ from mta_sts.instants import stamp
 from mta_sts.moving import mx
 from mta_sts.plan import Plan
 from mta_sts.policy import read
+from mta_sts.present_mx import risk, stranded
 from mta_sts.retiring import deadline
 from mta_sts.spans import days
 
@@ -24,12 +25,14 @@ _RENEWERS = (
 
 def answer(plan: Plan, bounds: Bounds) -> dict[str, Any]:
     """Answer the three questions for a run that is confirmed, or planned to be."""
+    at_risk, sentence = risk(plan, bounds)
     return {
         "off": _off(plan, bounds),
         "mx": mx(plan, bounds),
         "trouble": {
             "state": "off",
-            "mail_at_risk": _at_risk(plan, bounds),
+            "mail_at_risk": at_risk,
+            "risk": sentence,
             "next": _next(plan, bounds),
         },
     }
@@ -91,11 +94,6 @@ def _sentence(plan: Plan, bounds: Bounds) -> str:
         else f"of those that renew over HTTPS alone nothing can be said, because {bounds.renewal.reason}"
     )
     return f"{off}, for those that hold one and need the record {needing}; {renewing}."
-
-
-def _at_risk(plan: Plan, bounds: Bounds) -> bool:
-    """Say whether the present MX hosts may be refused: by a policy that is not the domain's own object."""
-    return bounds.renewal.blocks and bounds.renewal.foreign and bool(plan.policy.etag)
 
 
 def _conforming_reason(plan: Plan, bounds: Bounds) -> str:
@@ -216,7 +214,7 @@ def _other_senders(plan: Plan, bounds: Bounds) -> list[dict[str, Any]]:
 
 def _next(plan: Plan, bounds: Bounds) -> str:
     host = _host(plan, bounds)
-    if _at_risk(plan, bounds):
+    if bounds.renewal.blocks and bounds.renewal.foreign and plan.policy.etag:
         return (
             f"find out what {plan.policy_host} serves, because it is not the policy in S3, and whether it"
             f" names the present MX hosts; do not move the mail yet; {host}."
@@ -228,6 +226,12 @@ def _next(plan: Plan, bounds: Bounds) -> str:
         if bounds.blocking is None
         else bounds.until(bounds.blocking, bounds.blocking_known)
     )
+    if stranded(plan, [one.label for one in bounds.alive]):
+        named = f" ({', '.join(plan.common_mx)})" if plan.common_mx else ""
+        return (
+            f"have an MX host that the old policies name{named} among the two that are tried first, {until};"
+            f" {host}."
+        )
     moves = mx(plan, bounds)
     if moves["answer"] == "now":
         return f"the MX records may change now, to the hosts that were asked about; {host}."

@@ -6,13 +6,14 @@ Every text begins with "MTA-STS is off", "MTA-STS is still on" or "half changed"
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mta_sts.errors import DomainBusyError, PolicyNotServedError
 from mta_sts.instants import stamp
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode
+from mta_sts.present_mx import begun
 from mta_sts.retiring import not_before
 from mta_sts.staying import at_risk, reports_only
 
@@ -66,7 +67,7 @@ def confirmed(
     every, sure = off["all_off_at"], f"(confidence: {mx['confidence']})"
     text = [
         off["sentence"],
-        f"{'Mail may be' if trouble['mail_at_risk'] else 'Mail is not'} at risk. Next: {trouble['next']}",
+        f"{trouble['risk']} Next: {trouble['next']}",
         "",
         f"Why: {every['reason']} (confidence: {every['confidence']}).",
         f"May the MX records change? {mx['answer'].capitalize()}: {mx['reason']} {sure}.",
@@ -182,6 +183,16 @@ def standing(
     free_from: str = "",
 ) -> Standing:
     """Say the domain's state after a failure, whether mail is at risk, and what to do."""
+    left = _left(domain, changed, error, plan, cause=cause, free_from=free_from)
+    at_risk, sentence = begun(plan) if plan else (None, "")
+    if at_risk and left.at_risk is not True:
+        left = replace(left, risk=f"{sentence[:-1]}; do not move it further.", at_risk=True)
+    return left
+
+
+def _left(
+    domain: str, changed: str, error: str, plan: Plan | None, *, cause: str, free_from: str
+) -> Standing:
     if error == DomainBusyError.__name__ and changed == "nothing":
         return _busy(domain, cause)
     action = _action(error, free_from)

@@ -16,12 +16,14 @@ from mta_sts.instants import stamp
 from mta_sts.messages import cut, subject, titled
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode
+from mta_sts.present_mx import begun
 from mta_sts.request import TEXTS, Request
 from mta_sts.spans import days
 from mta_sts.staying import at_risk
 
 if TYPE_CHECKING:
     from types_boto3_events.type_defs import PutEventsRequestEntryTypeDef
+    from types_boto3_sns.type_defs import MessageAttributeValueTypeDef
 
 VERSION = "1"
 SOURCE, DETAIL_TYPE = "mta-sts-off", "MTA-STS Off Notice"
@@ -67,7 +69,7 @@ def started(plan: Plan, request: Request, execution: str, now: datetime) -> dict
         subject=subject(f"{sentence.partition(':')[0]}: a run has begun ({plan.method})"),
         text=_started_text(plan, request, sentence, execution, now),
         state=state,
-        mail_at_risk=at_risk(plan),
+        mail_at_risk=at_risk(plan) or begun(plan)[0],
         changed="nothing",
     )
 
@@ -84,7 +86,7 @@ def planned(plan: Plan, request: Request, execution: str, now: datetime) -> dict
         subject=subject(f"{sentence}: a plan ({plan.method})"),
         text=cut("\n".join(text)),
         state=state,
-        mail_at_risk=False,
+        mail_at_risk=begun(plan)[0],
         changed="nothing",
     )
 
@@ -151,7 +153,6 @@ def failed(
     )
 
 
-def entry(notice: Mapping[str, Any]) -> "PutEventsRequestEntryTypeDef":
 def turned_away(
     asked: Mapping[str, Any], told: Mapping[str, str], machine: str, now: datetime
 ) -> dict[str, Any]:
@@ -180,8 +181,20 @@ def domain_of(asked: Mapping[str, Any]) -> str | None:
         return None
 
 
+def entry(notice: Mapping[str, Any]) -> "PutEventsRequestEntryTypeDef":
     """Give the notice as an entry for the event bus; the workflow composes its own alike."""
     return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": json.dumps(notice)}
+
+
+def attributes(notice: Mapping[str, Any]) -> "dict[str, MessageAttributeValueTypeDef]":
+    """Give what subscriptions of the topic can filter by; the workflow composes its own alike."""
+    risk = notice["mail_at_risk"]
+    told = {
+        "kind": notice["kind"],
+        "domain": notice["domain"] or "none",
+        "mail_at_risk": "unknown" if risk is None else str(risk).lower(),
+    }
+    return {name: {"DataType": "String", "StringValue": value} for name, value in told.items()}
 
 
 def _known(outcome: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,6 +238,11 @@ def _notice(
     }
 
 
+def _stack(arn: str) -> str:
+    """Name the stack of a state machine, or of an execution of it, whose ARN is given."""
+    return arn.split(":")[6].removesuffix("-disable")
+
+
 def _asked(request: Request) -> dict[str, Any]:
     """Say who asked for what; what was not given is empty, so that a rule can ask for what was."""
     return {
@@ -237,11 +255,6 @@ def _asked(request: Request) -> dict[str, Any]:
 
 
 def _readable(asked: object) -> dict[str, Any]:
-def _stack(arn: str) -> str:
-    """Name the stack of a state machine, or of an execution of it, whose ARN is given."""
-    return arn.split(":")[6].removesuffix("-disable")
-
-
     """Say who asked for what, of an input that may be wrong: each field for itself, if it is right."""
     given = asked if isinstance(asked, Mapping) else {}
     right: dict[str, Any] = {}
@@ -342,6 +355,9 @@ def _started_text(
 def _risk(plan: Plan) -> str:
     if at_risk(plan):
         return messages.NO_HOST_FITS
+    stranded = begun(plan)[1]
+    if stranded:
+        return f"{stranded[:-1]}; do not move it further before the notice of the end."
     if plan.retires:
         return "Mail is not at risk because of it."
     hosts = "MX hosts that the policy names" if plan.leaves_on else "the present MX hosts"

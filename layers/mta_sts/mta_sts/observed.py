@@ -92,7 +92,7 @@ class Findings:
     """What the planning function found; ``longest_ttl`` is the longest TTL seen or remembered.
 
     ``wildcards`` and ``host`` (a look of :func:`mta_sts.policy_check.look`) are for methods that
-    delete the record, ``live_mx`` is for ``restore``. ``remembered`` is the domain's item in the ledger;
+    delete the record, ``live_mx`` are the MX hosts of now. ``remembered`` is the domain's item in the ledger;
     ``versioning`` the bucket's, as S3 spells it, looked up where the object is to be removed.
     """
 

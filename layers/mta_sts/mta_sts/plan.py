@@ -125,6 +125,7 @@ class Plan:
     ``common_of`` names these. ``due`` is what the sweep started the run for, None by hand; ``generation``
     is the ledger's, and ``pending`` what it has due: ``{"kind", "at"}``. ``restored`` says of a
     ``restore`` what is put back (``saved_at``, ``unmatched``: the live MX hosts that it does not name).
+    ``live_mx`` says of the other methods what :func:`mta_sts.present_mx.compare` has found.
     """
 
     domain: str
@@ -164,6 +165,7 @@ class Plan:
     generation: int = 0
     pending: tuple[Mapping[str, Any], ...] = ()
     restored: Mapping[str, Any] = field(default_factory=dict)
+    live_mx: Mapping[str, Any] = field(default_factory=dict)
     expected: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
 

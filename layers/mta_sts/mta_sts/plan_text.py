@@ -2,6 +2,7 @@
 
 from mta_sts.plan import Plan
 from mta_sts.policy import Mode, Reading, read
+from mta_sts.present_mx import begun
 
 
 def summary(plan: Plan, outcome: str) -> str:
@@ -25,8 +26,9 @@ def summary(plan: Plan, outcome: str) -> str:
         state = (
             f"MTA-STS is still on for {plan.domain} where an old policy is held; there is none now."
         )
+    risk = begun(plan)[1] or "Mail is not at risk because of it."
     return (
-        f"{state} Mail is not at risk because of it. Next: have it approved, then send the same request"
+        f"{state} {risk} Next: have it approved, then send the same request"
         f" without dry_run and with approved_plan {plan.digest}; that {_effect(plan)}. Carried out at once it"
         f" would come to this: {outcome}"
     )

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from mta_sts import staying
+from mta_sts import present_mx, staying
 from mta_sts.answers import answer, dates
 from mta_sts.attesting import only_what_is_so, vouched_for
 from mta_sts.bounds import Bounds, compute
@@ -134,7 +134,10 @@ def build(
         plan = replace(plan, warnings=(*plan.warnings, early))
     known = tuple(one.label for one in bounds.alive if one.mode != "unknown")
     plan = replace(plan, common_mx=common_mx(history, found.host, known), common_of=known)
-    plan = replace(plan, warnings=(*plan.warnings, *_cautions(plan, bounds)))
+    if not plan.leaves_on:
+        plan = replace(plan, live_mx=present_mx.compare(found, known))
+    told = (*_cautions(plan, bounds), *present_mx.warnings(plan))
+    plan = replace(plan, warnings=(*plan.warnings, *told))
     expected = _expected(plan, bounds, now)
     plan = replace(plan, summary=summary(plan, expected["off"]["sentence"]), expected=expected)
     if len(json.dumps(plan.to_dict())) > _MOST_BYTES:

@@ -82,7 +82,12 @@ def answer(plan: Plan, moments: Moments, now: datetime) -> dict[str, Any]:
             ],
         },
         "mx": _mx(plan, adopted, _stopping(plan, moments, now)),
-        "trouble": {"state": "on", "mail_at_risk": risk, "next": _next(plan, risk=risk)},
+        "trouble": {
+            "state": "on",
+            "mail_at_risk": risk,
+            "risk": f"Mail {'may be' if risk else 'is not'} at risk.",
+            "next": _next(plan, risk=risk),
+        },
     }
 
 

@@ -86,11 +86,10 @@ def survey(
         used_ids=frozenset(remembered.get("ids", ())),
         id_changes=tuple(recent_changes(remembered.get("id_changes", ()), now)),
         remembered=remembered,
+        live_mx=live_mx(request.domain, network),
     )
     if request.remove_policy:
         found = replace(found, versioning=store.versioning(location.bucket))
-    if request.method in {"restore", "change-id"}:
-        found = replace(found, live_mx=live_mx(request.domain, network))
     if request.deletes:
         found = replace(found, wildcards=_wildcards(name, zone, zones, network))
     if not request.publishes:

@@ -85,7 +85,12 @@ def _sorted(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _answers(sight: Sight, left: Held | None, told: Verdict, *, off: bool) -> dict[str, Any]:
-    trouble = {"state": told.state, "mail_at_risk": told.at_risk, "next": told.next}
+    trouble = {
+        "state": told.state,
+        "mail_at_risk": told.at_risk,
+        "risk": told.risk,
+        "next": told.next,
+    }
     if left is None:
         return {
             "off": _no_dates(told, "nothing was ever on"),
