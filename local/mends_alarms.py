@@ -28,6 +28,7 @@ def mend() -> None:
     """Mend all of it."""
     mend_embedded_metrics()
     mend_execution_metrics()
+    mend_metric_math()
     mend_alarms()
 
 
@@ -76,6 +77,30 @@ def mend_execution_metrics() -> None:
     put(module, "_emit_execution_status_event", emitted)
 
 
+def mend_metric_math() -> None:
+    """Take an alarm on the sum of all its metrics, the one expression that this stack has.
+
+    CloudWatch user guide, "Using math expressions with CloudWatch metrics": METRICS().
+    """
+    module, most = "ministack.services.cloudformation.provisioners", 10
+    record_of = function(module, "_cw_metric_alarm_record", "name", "props")
+
+    def recorded(name: str, props: dict[str, Any]) -> Any:
+        if not props.get("Metrics"):
+            return record_of(name, props)
+        [expression] = [each["Expression"] for each in props["Metrics"] if "Expression" in each]
+        summed = [each["MetricStat"] for each in props["Metrics"] if "MetricStat" in each]
+        [(period, stat)] = {(int(each["Period"]), each["Stat"]) for each in summed}
+        if expression != "SUM(METRICS())" or len(summed) > most:
+            raise ValueError(f"{name}: {expression} of {len(summed)} metrics")
+        looks = {"Period": period, "Statistic": stat, **summed[0]["Metric"]}
+        return record_of(name, {**props, "Metrics": None, **looks}) | {
+            "Metrics": props["Metrics"], "Namespace": None, "MetricName": None, "Dimensions": [],
+        }  # fmt: skip
+
+    put(module, "_cw_metric_alarm_record", recorded)
+
+
 def mend_alarms() -> None:
     """Let an alarm look at its own dimensions only, period by period, at missing data as it says, and now.
 
@@ -109,10 +134,18 @@ def mend_alarms() -> None:
 
 
 def _points(alarm: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give what an alarm looks at; how full a queue is nobody has written down."""
+    """Give what an alarm looks at, whichever of its metrics it is told of."""
+    summed = [
+        each["MetricStat"]["Metric"] for each in alarm.get("Metrics", []) if "MetricStat" in each
+    ]
+    return [point for metric in summed or [alarm] for point in _points_of(metric)]
+
+
+def _points_of(metric: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give what was told of a metric; how full a queue is nobody has written down."""
     key_of = function(METRICS, "_dims_key", "dims")
-    dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
-    wanted, whole = (alarm["Namespace"], alarm["MetricName"]), not dimensions
+    dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
+    wanted = (metric["Namespace"], metric["MetricName"])
     if wanted == ("AWS/SQS", "ApproximateNumberOfMessagesVisible"):
         queues = part(QUEUES, "_queues").values()
         visible = [
@@ -122,13 +155,7 @@ def _points(alarm: dict[str, Any]) -> list[dict[str, Any]]:
         ]
         for count in visible:
             record()(*wanted, count, "Count", dimensions)
-    return [
-        point
-        for (namespace, name, key), points in part(METRICS, "_metrics").items()
-        # Of functions AWS tells figures without any dimension as well, for all of them.
-        if (namespace, name) == wanted and (whole or key == key_of(dimensions))
-        for point in points
-    ]
+    return list(part(METRICS, "_metrics").get((*wanted, key_of(dimensions)), []))
 
 
 def _judge(alarm: dict[str, Any], points: list[dict[str, Any]]) -> tuple[str, str]:

@@ -15,6 +15,10 @@ _ERRORS = {
     "ABORTED": ("ExecutionStopped", "The execution was stopped by hand."),
     "TIMED_OUT": ("ExecutionTimedOut", "The execution ran longer than a run may."),
 }
+# No Catch sees them: nobody was told, whether or not the run had the domain.
+_UNCAUGHT = frozenset({"States.Runtime", "States.DataLimitExceeded"})
+# The definition says so in the cause, where it could not record or tell a failure.
+_UNTOLD = ("could be told to nobody", "its outcome could not be recorded")
 _OUTCOMES = {"ABORTED": "stopped", "TIMED_OUT": "timed out", "FAILED": "failed"}
 
 
@@ -33,7 +37,10 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     logs.add(execution=execution, domain=domain, ticket=ticket)
     item = wiring.ledger().domain(domain)
     mine = item.get("holder") == execution and "holder_run" in item
-    if not mine and detail["status"] == "FAILED":
+    if not mine and detail["status"] == "FAILED" and detail.get("error") not in _UNCAUGHT:
+        if any(words in (detail.get("cause") or _UNTOLD[0]) for words in _UNTOLD):
+            logger.warning("told to nobody", error=detail.get("error"))
+            metrics.failed()
         return {"closed": ""}  # it has recorded and announced its failure itself
     ended = datetime.fromtimestamp(detail["stopDate"] / 1000, UTC)
     run = wiring.ledger().item(domain, item["holder_run"]) if mine else {}
@@ -56,7 +63,10 @@ def _input(detail: dict[str, Any]) -> Any:
 def _tell(notice: dict[str, Any]) -> None:
     """Tell people and programs; what cannot be told is tried again by whoever calls this function."""
     wiring.notices().publish(
-        TopicArn=notice_topic(), Subject=notice["subject"], Message=notice["text"]
+        TopicArn=notice_topic(),
+        Subject=notice["subject"],
+        Message=notice["text"],
+        MessageAttributes=notices.attributes(notice),
     )
     answer = wiring.events().put_events(Entries=[notices.entry(notice)])
     if answer["FailedEntryCount"]:

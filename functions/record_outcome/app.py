@@ -26,6 +26,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         notice = _failed(event, plan, now)
         logger.warning("failed", failure=event["failure"])
         metrics.run_ended(notice["kind"], method)
+        if notice["kind"] == notices.FAILED and _watches(event["request"]):
+            metrics.watched(1)
         return notice
     if event.get("told"):
         return {"moved": ending.moved_on(event, agenda=wiring.agenda(), now=now)}
@@ -46,6 +48,12 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     metrics.took_longer(_over_the_limit(outcome["moments"]))
     notice = notices.confirmed(outcome, plan, request, execution, now)
     return {"outcome": outcome, "notice": notice}
+
+
+def _watches(request: Any) -> bool:
+    """Tell whether a run, whose input may be wrong, is a look by the watch."""
+    due = request.get("due") if isinstance(request, dict) else None
+    return isinstance(due, dict) and request.get("method") == "check"
 
 
 def _over_the_limit(moments: dict[str, Any]) -> float:

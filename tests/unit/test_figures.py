@@ -11,6 +11,7 @@ from mta_sts.instants import stamp
 from tests.unit.plans import GONE, LONG_AGO, NOT_FOUND, NOW, deletion, looked
 from tests.unit.test_functions import EXECUTION, Book, book, handled
 from tests.unit.test_later_guards import Executions
+from tests.unit.test_state_machine import ROOT
 
 __all__ = ["book"]  # a fixture
 
@@ -75,7 +76,101 @@ def test_a_refusal_is_no_failure(
         "failed_state": "Plan Change",
     }
     handled("record_outcome", event)
-    assert figures(capsys) == {"Runs": (1, outcome, "restore")}
+    more = {"FailedRuns": (1,)} if outcome == "failed" else {}
+    assert figures(capsys) == {"Runs": (1, outcome, "restore"), **more}
+
+
+@pytest.mark.parametrize("error", ["KeyError", "SupersededError"])
+def test_a_look_that_failed_keeps_what_was_found_the_day_before(
+    book: Book, capsys: pytest.CaptureFixture[str], error: str
+) -> None:
+    """Zeros of other domains would end the alarm; what is not due any more is no failure."""
+    due = {"kind": "watch", "generation": 1, "at": stamp(NOW)}
+    event = {
+        "request": {"domain": "a.example", "method": "check", "due": due},
+        "plan": None,
+        "execution": EXECUTION,
+        "failure": {"Error": error, "Cause": "why"},
+        "failed_state": "Check Domain",
+    }
+    handled("record_outcome", event)
+    assert figures(capsys).get("WatchFindings") == ((1,) if error == "KeyError" else None)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "counted"),
+    [
+        ("InvalidRequestError", "MTA-STS is still on for a.example: …", False),
+        (
+            "PropagationTimeoutError",
+            "half changed for a.example: …",
+            False,
+        ),  # counted as it was recorded
+        ("InvalidRequestError", None, True),  # what it said is not known
+        ("InvalidRequestError", "MTA-STS is still on … This could be told to nobody: SNS.X.", True),
+        ("ClientError", "half changed, perhaps: … its outcome could not be recorded (X).", True),
+    ],
+)
+def test_a_failure_that_was_told_to_nobody_is_counted(
+    book: Book,
+    capsys: pytest.CaptureFixture[str],
+    error: str,
+    cause: str | None,
+    counted: bool,  # noqa: FBT001 - a case
+) -> None:
+    """By whoever hears of ended executions; the words are the definition's own."""
+    event = ended(error, cause)
+    assert handled("close_run", event) == {"closed": ""}
+    assert figures(capsys) == ({"FailedRuns": (1,)} if counted else {})
+    definition = (ROOT / "statemachine/disable.asl.json").read_text()
+    assert "This could be told to nobody: " in definition
+    assert " and its outcome could not be recorded (" in definition
+
+
+@pytest.mark.parametrize("error", ["States.Runtime", "States.DataLimitExceeded"])
+def test_what_no_catch_sees_is_told_and_counted(
+    book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: str
+) -> None:
+    """Before it has the domain, too."""
+    told = Told()
+    monkeypatch.setenv("NOTICE_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:t")
+    monkeypatch.setattr(wiring, "notices", lambda: told)
+    monkeypatch.setattr(wiring, "events", lambda: told)
+    assert handled("close_run", ended(error, "an expression failed")) == {"closed": ""}
+    assert figures(capsys) == {"Runs": (1, "check", "failed"), "FailedRuns": (1,)}
+    assert error in told.message["Subject"]
+    attributes = {name: it["StringValue"] for name, it in told.message["MessageAttributes"].items()}
+    [entry] = told.entries
+    notice = json.loads(entry["Detail"])
+    assert attributes == {
+        "kind": "failed",
+        "domain": "a.example",
+        "mail_at_risk": {True: "true", False: "false", None: "unknown"}[notice["mail_at_risk"]],
+    }
+
+
+def ended(error: str, cause: str | None) -> dict[str, Any]:
+    """The event of an execution that has failed."""
+    detail = {
+        "executionArn": EXECUTION["arn"],
+        "status": "FAILED",
+        "stopDate": int(NOW.timestamp() * 1000),
+        "input": json.dumps({"domain": "a.example", "method": "check"}),
+        "error": error,
+        "cause": cause,
+    }
+    return {"detail": detail}
+
+
+class Told:
+    """A topic and a bus that keep what they are told."""
+
+    def publish(self, **message: Any) -> None:
+        self.message = message
+
+    def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, int]:  # noqa: N803 - as boto3 has it
+        self.entries = Entries
+        return {"FailedEntryCount": 0}
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,12 @@ class Book:
     def domain(self, _domain: str) -> dict[str, Any]:
         return {}
 
+    def is_closed(self, _domain: str, _execution: str) -> bool:
+        return False
+
+    def move(self, _domain: str, _due: dict[str, Any], _change: Any) -> bool:
+        return False
+
     def claim(self, claim: Claim, _now: Any) -> None:
         self.claims.append(claim)
 

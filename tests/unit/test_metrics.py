@@ -21,6 +21,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
             {"Runs": ("Count", 1)},
             {"Outcome": "timed out", "Method": "retire"},
         ),
+        (metrics.failed, {"FailedRuns": ("Count", 1)}, {}),
         (lambda: metrics.took_longer(2.5), {"SecondsOverLimit": ("Seconds", 2.5)}, {}),
         (lambda: metrics.took_longer(-1), {"SecondsOverLimit": ("Seconds", 0)}, {}),
         (lambda: metrics.watched(0), {"WatchFindings": ("Count", 0)}, {}),

@@ -95,13 +95,49 @@ def test_an_alarm_says_what_it_means_and_where_to_read_on(name: str) -> None:
     text = alarm["AlarmDescription"]
     assert f'docs/runbook.md, "Alarm: {name.replace("-", " ")}".' in text
     assert len(text) < 1024
-    assert alarm["AlarmActions"] == ["!Ref NoticeTopic"]
-    assert alarm["TreatMissingData"] in {"breaching", "notBreaching"}
+    assert (
+        alarm["AlarmActions"]
+        == alarm["OKActions"]
+        == [{"If": ["HasAlarmTopic", "!Ref AlarmTopicArn", "!Ref NoticeTopic"]}]
+    )
+    assert alarm["TreatMissingData"] in {"breaching", "notBreaching", "ignore"}
+
+
+def looked_at(alarm: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the metrics of an alarm, more than one where it sums them up."""
+    summed = [each["MetricStat"] for each in alarm.get("Metrics", []) if "MetricStat" in each]
+    assert len(summed) <= 10, "CloudWatch takes no more"
+    return [each["Metric"] for each in summed] or [alarm]
+
+
+def test_an_alarm_looks_at_this_stack_alone() -> None:
+    """What another team's functions and machines do is nobody's call here."""
+    for name, alarm in ALARMS.items():
+        for metric in looked_at(alarm):
+            named = [each["Value"] for each in metric["Dimensions"] if each["Name"] != "Stage"]
+            assert named, name
+            assert all("!Ref" in value or "!GetAtt" in value for value in named), name
+
+
+def test_throttling_is_looked_at_for_every_function_of_the_workflow() -> None:
+    machine = RESOURCES["DisableMachine"]["Properties"]["DefinitionSubstitutions"]
+    called = {value.removesuffix(".Version") for value in machine.values() if ".Version" in value}
+    summed = looked_at(ALARMS["throttled-functions"])
+    assert {metric["Dimensions"][0]["Value"] for metric in summed} == called
+
+
+def test_one_answer_that_a_caller_repeats_rings_no_bell() -> None:
+    api = ALARMS["api-errors"]
+    assert (api["Period"], api["EvaluationPeriods"], api["DatapointsToAlarm"]) == (60, 15, 3)
+
+
+def test_silence_ends_no_finding() -> None:
+    assert ALARMS["watch-findings"]["TreatMissingData"] == "ignore"
 
 
 def emitted(capsys: pytest.CaptureFixture[str]) -> set[str]:
     """Name every figure that the product tells."""
-    metrics.run_ended("confirmed", "check")
+    metrics.run_ended("failed", "check")
     metrics.took_longer(1)
     metrics.watched(1)
     metrics.swept(pending=1, overdue_seconds=1, failures=1)
@@ -131,7 +167,7 @@ def test_alarms_and_dashboard_look_at_figures_that_are_told(
 ) -> None:
     known, own = emitted(capsys), metrics.NAMESPACE
     for name, alarm in ALARMS.items():
-        if alarm["Namespace"] == own:
+        if alarm.get("Namespace") == own:
             assert alarm["MetricName"] in known, name
             assert alarm["Dimensions"] == [{"Name": "service", "Value": "!Ref AWS::StackName"}]
     body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"].removeprefix("!Sub ")

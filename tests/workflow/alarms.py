@@ -33,8 +33,14 @@ def rings(lab: Lab, name: str, patience: float = 20) -> None:
 
 
 def pretend(lab: Lab, name: str, value: float, times: int = 1) -> None:
-    """Tell what an alarm looks at, under exactly its dimensions, in each of its last periods."""
+    """Tell what an alarm looks at, under exactly its dimensions, in each of its last periods.
+
+    Of a sum it is told for the last of what is summed up.
+    """
     looked = alarm(lab, name)
+    if looked.get("Metrics"):
+        last = looked["Metrics"][-1]["MetricStat"]
+        looked = {**last["Metric"], "Period": last["Period"]}
     now = datetime.now(UTC)
     lab.client("cloudwatch").put_metric_data(
         Namespace=looked["Namespace"],

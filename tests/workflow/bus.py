@@ -83,12 +83,23 @@ class Bus:
 class Topic:
     """What people get: the messages of the topic."""
 
-    def __init__(self, lab: Lab, name: str) -> None:
+    def __init__(self, lab: Lab, name: str, filter_policy: object = None) -> None:
         self._queue = made(lab, f"topic-{name}")
         topic = lab.stack_outputs["NoticeTopicArn"]
-        lab.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=self._queue.arn)
+        more = {"FilterPolicy": json.dumps(filter_policy)} if filter_policy else {}
+        lab.client("sns").subscribe(
+            TopicArn=topic, Protocol="sqs", Endpoint=self._queue.arn, Attributes=more
+        )
 
     def messages(self, domain: str) -> list[tuple[str, str]]:
         """Return subject and text of those so far that name a domain in their first line."""
         told = [(body["Subject"], body["Message"]) for body in self._queue.bodies()]
         return [(subject, text) for subject, text in told if domain in text.partition("\n")[0]]
+
+    def attributes(self, domain: str) -> list[dict[str, str]]:
+        """Return what those so far can be filtered by that are about a domain."""
+        told = [
+            {name: it["Value"] for name, it in body.get("MessageAttributes", {}).items()}
+            for body in self._queue.bodies()
+        ]
+        return [one for one in told if one.get("domain") == domain]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
 from jsonschema import Draft202012Validator
 
 from local.environments import ROOT
@@ -49,6 +50,20 @@ def refuse(*names: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def attributed(notice: dict[str, Any]) -> dict[str, str]:
+    """Give what a message's attributes have to say of a notice."""
+    risk = {True: "true", False: "false", None: "unknown"}[notice["mail_at_risk"]]
+    return {"kind": notice["kind"], "domain": notice["domain"], "mail_at_risk": risk}
+
+
+def filter_policy() -> dict[str, Any]:
+    """Give the filter that the page has for a pager."""
+    _, template = blocks(DOCUMENTS["docs/notices.md"], "yaml")
+    [subscription] = yaml.safe_load(template)["Resources"].values()
+    policy: dict[str, Any] = subscription["Properties"]["FilterPolicy"]
+    return policy
+
+
 def run_due(lab: Lab, domain: str, kind: str) -> Run:
     """Let what is due be due now, and run it as the sweep does."""
     make_due(lab, domain, kind, datetime.now(UTC) - timedelta(seconds=1))
@@ -59,6 +74,7 @@ def run_due(lab: Lab, domain: str, kind: str) -> Run:
 
 def test_everything_that_happens_to_a_domain_is_told(lab: Lab, domain: str) -> None:
     bus, topic = Bus(lab, "life", domain), Topic(lab, "life")
+    pager = Topic(lab, "pager", filter_policy())
     add_short(lab, domain)
     planned = lab.start(none_policy(domain, dry_run=True, **WHO))
     looked = lab.start({"domain": domain, "method": "check", **WHO})
@@ -106,6 +122,10 @@ def test_everything_that_happens_to_a_domain_is_told(lab: Lab, domain: str) -> N
     }
     people = [one for one in notices if one["kind"] not in {"planned", "checked"}]
     assert topic.messages(domain) == [(one["subject"], one["text"]) for one in people]
+    assert topic.attributes(domain) == [attributed(one) for one in people]
+    assert pager.attributes(domain) == [
+        attributed(one) for one in people if one["mail_at_risk"] is not False
+    ]
 
 
 def test_a_run_does_not_hang_on_the_notice_that_it_has_begun(lab: Lab, domain: str) -> None:
@@ -165,7 +185,7 @@ def test_a_run_that_was_stopped_is_told_to_whoever_listens_for_trouble(
     lab: Lab, domain: str
 ) -> None:
     """By the rule that the page shows."""
-    [template] = blocks(DOCUMENTS["docs/notices.md"], "yaml")
+    template, _ = blocks(DOCUMENTS["docs/notices.md"], "yaml")
     stacks = lab.client("cloudformation")
     stacks.create_stack(StackName="trouble", TemplateBody=template)
     stacks.get_waiter("stack_create_complete").wait(StackName="trouble")

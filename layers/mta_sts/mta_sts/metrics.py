@@ -22,6 +22,16 @@ def method_of(request: object) -> str:
 def run_ended(outcome: str, method: str) -> None:
     """Count a run: confirmed, checked, refused, failed, stopped or timed out."""
     _emit({"Runs": 1}, {"Outcome": outcome, "Method": method})
+    if outcome == "failed":
+        failed()
+
+
+def failed() -> None:
+    """Count a run that somebody has to look at: it was prevented, or what it had to say was not told.
+
+    No refusal, which whoever asked is told of. An alarm cannot sum :func:`run_ended`'s over all methods.
+    """
+    _emit({"FailedRuns": 1})
 
 
 def took_longer(seconds: float) -> None:
@@ -30,7 +40,11 @@ def took_longer(seconds: float) -> None:
 
 
 def watched(findings: int) -> None:
-    """Tell how much a look by the watch has found that somebody has to mend; 0 tells that all is well."""
+    """Tell how much a look by the watch has found that somebody has to mend; 0 tells that all is well.
+
+    A look that failed tells 1: what was found the day before may stand, and other domains' zeros must
+    not end that alarm.
+    """
     _emit({"WatchFindings": findings})
 
 
