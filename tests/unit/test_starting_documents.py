@@ -4,6 +4,8 @@ import re
 import tomllib
 from datetime import timedelta
 
+import jmespath  # type: ignore[import-untyped]
+
 from mta_sts import starting
 from tests.unit.documents import DOCUMENTS, ROOT, TEMPLATE, codes, section, spans_and_blocks
 
@@ -42,8 +44,38 @@ def test_what_the_stack_keeps_is_removed_by_hand() -> None:
     }
     removed = section("Remove all of it", FIRST)
     assert {f"{name}TableName" for name in kept} == set(re.findall(r"output ([A-Z]\w+)", removed))
+    asked, mark, later = removed.partition("make remove")
+    assert mark
+    assert "$(output " in asked
+    assert "$(output " not in later, "a stack that is gone tells nothing"
     assert "RetentionPolicy: Retain" in TEMPLATE
     assert "delete-layer-version --layer-name MtaStsLayer" in removed
+
+
+def test_only_the_zone_of_that_very_name_is_written_to() -> None:
+    """Route 53 lists from a name on: where there is no such zone, the next one comes first."""
+    on = section("1. Turn MTA-STS on (ten minutes)", FIRST)
+    [query] = re.findall(r'--query "(HostedZones.*)" \| cut', on)
+    asked = query.replace("\\`", "`").replace("$domain", "here.example")
+
+    def zone(name: str, *, private: bool = False) -> dict[str, object]:
+        return {
+            "Id": "hidden" if private else name,
+            "Name": name,
+            "Config": {"PrivateZone": private},
+        }
+
+    def found(*zones: object) -> object:
+        return jmespath.search(asked, {"HostedZones": list(zones)})
+
+    hidden, own, other = (
+        zone("here.example.", private=True),
+        zone("here.example."),
+        zone("k.example."),
+    )
+    assert found(hidden, own, other) == "here.example."
+    assert found(hidden, other) is found(other) is found() is None
+    assert 'test "$zone" != None && aws cloudformation create-stack' in on
 
 
 def test_the_shapes_are_those_that_are_read() -> None:
