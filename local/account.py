@@ -1,5 +1,6 @@
 """What an administrator sets up in AWS for a domain with MTA-STS: bucket, zone, distribution."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -87,15 +88,18 @@ class Account:
             HostedZoneId=zone_id, ChangeBatch={"Changes": changes}
         )
 
-    def put_domain_records(self, domain: str, record: Sequence[str] | None, ttl: int) -> None:
+    def put_domain_records(
+        self, domain: str, record: Sequence[str] | None, ttl: int, mx: Sequence[str] = ()
+    ) -> None:
         """Write what a mail domain with MTA-STS has: MX, TLSRPT and, unless None, `record`."""
+        targets = [f"10 {host}." for host in mx or (f"mail.{domain}",)]
         try:
             zone_id = self.zone_id(domain)
         except KeyError:
             zone_id = self.make_zone(domain, ttl)
         report = quoted(f"v=TLSRPTv1; rua=mailto:tls-reports@{domain}")
         sets = [
-            record_set(domain, "MX", ttl, [f"10 mail.{domain}."]),
+            record_set(domain, "MX", ttl, targets),
             record_set(f"_smtp._tls.{domain}", "TXT", ttl, [report]),
         ]
         if record is not None:
@@ -135,6 +139,16 @@ class Account:
         )
         self._distributions[domain] = str(made["Distribution"]["Id"])
         return self._distributions[domain]
+
+
+def named_mx(policies: Sequence[str | bytes]) -> list[str]:
+    """List the hosts that the newest policy with some names outright, no pattern among them."""
+    for policy in reversed(policies):
+        text = policy if isinstance(policy, str) else policy.decode("ascii", "replace")
+        hosts = re.findall(r"(?m)^mx: *([a-z0-9-]+(?:\.[a-z0-9-]+)+)\r?$", text)
+        if hosts:
+            return list(dict.fromkeys(hosts))
+    return []
 
 
 def policy_object(domain: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from local import deploy
-from local.account import NAME_SERVERS, Account, policy_object
+from local.account import NAME_SERVERS, Account, named_mx, policy_object
 from local.emulator import ACCESS_KEY, REGION, SECRET_KEY, Emulator
 from local.runs import Run
 from local.world.addresses import claim_block
@@ -235,17 +235,19 @@ class Lab:
         record: Sequence[str] | None,
         ttl: int = 5,
         cdn_seconds: int = 0,
+        mx: Sequence[str] = (),
     ) -> None:
         """Set up a mail domain, and return once all the world holds the old answers.
 
         `policies`, oldest first, become versions of the policy object. `record` holds the TXT
         values, written as they are read (or as quoted strings, for a value of several); None: there
         is no record. `ttl` is that of every record, of negative answers and of host addresses. With
-        `cdn_seconds` a distribution stands in front, whose edges keep a copy for so long. The zone
-        is that of the longest domain added before that holds this one, else a new one.
+        `cdn_seconds` a distribution stands in front, whose edges keep a copy for so long. `mx` are its
+        mail servers: unless given those that the newest policy names, or else mail.<domain>. The zone is
+        that of the longest domain added before that holds this one, else a new one.
         """
         self.account.put_policies(domain, policies)
-        self.account.put_domain_records(domain, record, ttl)
+        self.account.put_domain_records(domain, record, ttl, mx or named_mx(policies))
         cdn = None
         if cdn_seconds:
             distribution = self.account.make_distribution(domain)

@@ -93,7 +93,8 @@ def set_up(lab: Lab, name: str, event: dict[str, Any], domain: str) -> str:
     """Set up the domain as somebody who sends this event has it; return its policy."""
     policy = policy_of(name, domain)
     policies = [] if name in WITHOUT_POLICY else [policy]
-    lab.add_domain(domain, policies=policies, record=[RECORD], ttl=1)
+    moved = [f"mail.{domain}"] if name in MOVED else []
+    lab.add_domain(domain, policies=policies, record=[RECORD], ttl=1, mx=moved)
     if event["method"] == "restore":  # what was turned off
         off = lab.run(none_policy(domain))
         assert off.status == "SUCCEEDED", off.cause
