@@ -31,6 +31,7 @@ def mend(hold: Path, authorisations: Path, authorities: Path) -> None:
     mend_invalidations(hold)
     mend_history()
     mend_any_method()
+    mend_message_attributes()
     mends_events.mend(authorities)
 
 
@@ -150,3 +151,18 @@ def mend_any_method() -> None:
         take_over(api_id, path, {"any" if key == known else key: item[key] for key in item}, *rest)
 
     put(module, "_import_path_item", all_taken_over)
+
+
+def mend_message_attributes() -> None:
+    """Take the attributes of a message from a state machine, too, which ministack drops.
+
+    Step Functions developer guide, "Publish messages to an Amazon SNS topic with Step Functions".
+    """
+    module = "ministack.services.sns"
+    of_a_form = function(module, "_parse_message_attributes", "params")
+
+    def parsed(params: dict[str, Any]) -> Any:
+        # Arguments of a state are JSON, and no form.
+        return params.get("MessageAttributes") or of_a_form(params)
+
+    put(module, "_parse_message_attributes", parsed)

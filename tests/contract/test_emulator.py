@@ -175,6 +175,38 @@ def test_a_history_tells_what_each_attempt_was_sent(emulator: Emulator) -> None:
     ]
 
 
+def test_what_a_state_publishes_has_its_attributes(emulator: Emulator) -> None:
+    """Subscriptions of the topic filter by them."""
+    sns, sqs = emulator.client("sns"), emulator.client("sqs")
+    topic = sns.create_topic(Name="told")["TopicArn"]
+    url = sqs.create_queue(QueueName="told")["QueueUrl"]
+    asked = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    sns.subscribe(
+        TopicArn=topic,
+        Protocol="sqs",
+        Endpoint=asked["Attributes"]["QueueArn"],
+        Attributes={"FilterPolicy": json.dumps({"kind": ["bad"]})},
+    )
+    states = {
+        kind: {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::sns:publish",
+            "Arguments": {
+                "TopicArn": topic,
+                "Message": kind,
+                "MessageAttributes": {"kind": {"DataType": "String", "StringValue": kind}},
+            },
+            **({"Next": "bad"} if kind == "good" else {"End": True}),
+        }
+        for kind in ("good", "bad")
+    }
+    assert ran(emulator, "tells", states).status == "SUCCEEDED"
+    [message] = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    told = json.loads(message["Body"])
+    assert told["Message"] == "bad"
+    assert told["MessageAttributes"] == {"kind": {"Type": "String", "Value": "bad"}}
+
+
 def test_a_worker_outlives_an_exception_that_it_raises(emulator: Emulator) -> None:
     function(
         emulator,

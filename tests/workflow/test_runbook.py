@@ -22,11 +22,9 @@ from tests.workflow.commands import Block, Shell, blocks
 from tests.workflow.life import (
     add_short,
     call,
-    due,
     item,
     make_due,
     retire,
-    run,
     started_for,
     until_true,
 )
@@ -34,8 +32,7 @@ from tests.workflow.life import (
     function as physical,
 )
 from tests.workflow.scene import POLICY, RECORD, reaches
-from tests.workflow.test_stopped import free_at_once
-from tests.workflow.watch import none_policy, served, txt_values
+from tests.workflow.watch import none_policy, served
 
 PAGE = DOCUMENTS["docs/runbook.md"]
 LONG_AGO = timedelta(days=3)
@@ -156,9 +153,6 @@ def test_a_failed_execution(lab: Lab, domain: str, topic: Topic, page: Night) ->
     }
     verbs = {line["location"].partition(":")[0] for line in logged}
     assert verbs >= {"handler", "wrapped"}, "what functions say, and what they raise"
-    lab.heal(domain)
-    again = lab.run(none_policy(domain))
-    assert again.status == "SUCCEEDED", again.cause
 
 
 def test_a_stopped_execution_whose_end_cannot_be_written_down(
@@ -188,26 +182,22 @@ def test_a_stopped_execution_whose_end_cannot_be_written_down(
     night.do(take)
     assert letters(lab) == 0
     assert "ExecutionStopped" in night.ledger()
-    free_at_once(lab, domain)
-    done = lab.run(none_policy(domain))
-    assert done.status == "SUCCEEDED", done.cause
-    text = night.check()
-    assert text.startswith(f"MTA-STS is off for {domain}"), text
 
 
-def test_sweeps_that_fail_and_work_that_is_overdue(
+def test_sweeps_that_fail_work_that_is_overdue_and_what_the_watch_finds_at_last(
     lab: Lab, domain: str, topic: Topic, page: Night
 ) -> None:
-    """The sweep may start nothing any more; a record that was to go stays."""
-    add_short(lab, domain)
+    """The sweep may start nothing any more: nobody sees that somebody has put the old policy back."""
+    policy = add_short(lab, domain)
     assert lab.run(retire(domain)).status == "SUCCEEDED"
-    at = due(lab, domain, "retirement")
-    until_true("the retirement is due", lambda: datetime.now(UTC) >= at)
-    make_due(lab, domain, "retirement", datetime.now(UTC) - LONG_AGO)
+    lab.account.put_policy(*lab.policy_object(domain), policy)
+    lab.policy_hosts.warm(domain)
+    make_due(lab, domain, "watch", datetime.now(UTC) - LONG_AGO)
+    make_due(lab, domain, "retirement", datetime.now(UTC) + LONG_AGO)
     night = page.about(domain=domain)
     errors = night.blocks("Alarm: sweep errors")
     listed, sweep = night.blocks("Alarm: overdue work")
-    calm(lab, "sweep-errors", "overdue-work")
+    calm(lab, "sweep-errors", "overdue-work", "watch-findings")
     with forbidden(lab, "SweepDue", "states:StartExecution"):
         first, told = night.do(errors[0]), night.do(errors[0])
         assert "SweepError" in first
@@ -224,15 +214,24 @@ def test_sweeps_that_fail_and_work_that_is_overdue(
     refused, answer, *_ = night.do(sweep).splitlines()
     assert refused == "null"
     assert "started" in answer
-    [name] = started_for(lab, domain, "retirement")
-    assert run(lab, name).wait().status == "SUCCEEDED"
-    assert txt_values(lab, domain) == []
-    assert domain not in night.do(listed)
+    rings(lab, "watch-findings")
+    topic.hears("mta-sts-off-watch-findings", "ALARM:", "docs/runbook.md")
+    topic.hears(domain, "half changed")
+    look, which = night.blocks("Alarm: watch findings")
+    assert night.do(look).startswith(f"half changed for {domain}")
+    [watch] = started_for(lab, domain, "watch")
+    assert watch in night.do(which)
+    again = lab.run(retire(domain))
+    assert again.status == "SUCCEEDED", again.cause
+    assert b"mode: none" in served(lab, domain)
+    assert night.check().startswith(f"MTA-STS is off for {domain}")
+    [line] = [one for one in night.do(listed).splitlines() if domain in one] or [""]
+    assert line > str(datetime.now(UTC)), "nothing of it is late"
 
 
 def test_sweeps_that_say_nothing(lab: Lab, topic: Topic, page: Night) -> None:
     """The alarm of the template, in periods of seconds: no figure for two of them is silence."""
-    with hastened(lab, "silent-sweep", 4) as alarm:
+    with hastened(lab, "silent-sweep", 3) as alarm:
         rings(lab, alarm)
         assert "docs/runbook.md" in topic.hears(f"mta-sts-off-{alarm}", "ALARM")
         [look] = page.blocks("Alarm: silent sweep")
@@ -241,30 +240,6 @@ def test_sweeps_that_say_nothing(lab: Lab, topic: Topic, page: Night) -> None:
         assert '"started"' in told
         assert state(lab, alarm) == "OK"
         topic.hears(f"mta-sts-off-{alarm}", "OK:")
-
-
-def test_what_the_watch_finds(lab: Lab, domain: str, topic: Topic, page: Night) -> None:
-    policy = add_short(lab, domain)
-    assert lab.run(retire(domain)).status == "SUCCEEDED"
-    lab.account.put_policy(*lab.policy_object(domain), policy)
-    lab.policy_hosts.warm(domain)
-    make_due(lab, domain, "watch", datetime.now(UTC) - LONG_AGO)
-    make_due(lab, domain, "retirement", datetime.now(UTC) + LONG_AGO)
-    night = page.about(domain=domain)
-    calm(lab, "watch-findings")
-    night.do(night.blocks("Alarm: overdue work")[1])
-    rings(lab, "watch-findings")
-    topic.hears("mta-sts-off-watch-findings", "ALARM:", "docs/runbook.md")
-    topic.hears(domain, "half changed")
-    look, which = night.blocks("Alarm: watch findings")
-    found = night.do(look)
-    assert found.startswith(f"half changed for {domain}")
-    [watch] = started_for(lab, domain, "watch")
-    assert watch in night.do(which)
-    again = lab.run(retire(domain))
-    assert again.status == "SUCCEEDED", again.cause
-    assert b"mode: none" in served(lab, domain)
-    assert night.check().startswith(f"MTA-STS is off for {domain}")
 
 
 def test_what_the_lab_cannot_bring_about(lab: Lab, topic: Topic, page: Night) -> None:
