@@ -36,7 +36,7 @@ DEADLINE_SECONDS, FIRST_PAUSE_SECONDS = 20, 1
 DRAIN_MARGIN_SECONDS = 3
 UNSEEN_CHANGE_SECONDS = 2  # the zones here take a change over at once
 POLICY_HOSTS = 2
-HOOK_SOURCES, HOOK_SECRETS = "/mta-sts-off/hook-sources", ("jira", "servicenow")
+HOOK_SOURCES, HOOK_SECRETS = "/mta-sts-off/hook-sources", ("jira", "servicenow", "script")
 IPV6_LOOPBACK = "::1"
 TICKET_AUTHORIZATION = "Basic b3BzQGV4YW1wbGUuY29tOmEgd29yZA=="  # ops@example.com:a word
 ELSEWHERE = "version: STSv1\r\nmode: enforce\r\nmx: mx.elsewhere.example\r\nmax_age: 604800\r\n"

@@ -114,6 +114,32 @@ def test_what_is_no_configuration(text: str) -> None:
     assert "not usable" in refusal(text)
 
 
+ARN = "arn:aws:secretsmanager:eu-west-1:1:secret:"
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("s", "s"),
+        ("mta-sts-off/a", f"{ARN}mta-sts-off/a-AbC123"),
+        ("mta-sts-off/a", f"{ARN}mta-sts-off/a"),
+        (f"{ARN}a-AbC123", f"{ARN}a"),
+        (f"{ARN}a-AbC123", f"{ARN.replace('west', 'north')}a-AbC123"),  # a replica is the same key
+    ],
+)
+def test_one_key_is_not_for_two(one: str, two: str) -> None:
+    """What is signed does not say by whom: each could send in the other's name, to its address."""
+    for first, second in ((one, two), (two, one)):
+        given = {"a": {**DESK, "secret": first}, "b": {**DESK, "secret": second}}
+        assert "'b': its secret is that of 'a'" in refusal(given)
+
+
+def test_keys_with_names_alike_are_two() -> None:
+    secrets = ("s", "s-2", f"{ARN}t-AbC123", f"{ARN}t-2-AbC123", "S")
+    given = {f"a{n}": {**DESK, "secret": secret} for n, secret in enumerate(secrets)}
+    assert len(parse(json.dumps(given))) == len(secrets)
+
+
 @pytest.mark.parametrize("name", ["Desk", "a b", "", "ü", "a/b", "-"])
 def test_names_can_stand_in_an_address(name: str) -> None:
     assert "its name has other characters" in refusal({name: DESK})

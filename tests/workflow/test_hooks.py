@@ -130,7 +130,7 @@ def all_runs(lab: Lab) -> set[str]:
 def test_nobody_gets_in_without_a_key(lab: Lab, hooks: Hooks) -> None:
     domain = LISTED.format("unsigned")
     body = json.dumps(plain(domain)).encode()
-    good, other = sign(body, hooks.key("script")), sign(body, hooks.key("jira"))
+    good, other = sign(body, hooks.key("script")), sign(body, hooks.key("servicenow"))
     answers = [
         hooks.send_unsigned("script", body),
         hooks.send_unsigned("script", body, X_Hub_Signature="sha256=" + "0" * 64),

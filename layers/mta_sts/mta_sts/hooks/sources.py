@@ -1,5 +1,6 @@
 """Who may send deliveries, and what each of them may ask for: the configuration, as JSON in one parameter."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ _LARGEST = 65_536  # bytes; an SSM parameter has 8192 at most
 _KNOWN = {"format", "secret", "domains", "methods", "when", "fields", "moment"}
 _NEEDED = ("domain", "method")
 _BELOW = "*."
+_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")  # what Secrets Manager puts after a name, in an ARN
 
 
 class HooksUnusableError(Exception):
@@ -55,6 +57,7 @@ def parse(text: str) -> dict[str, Source]:
         raise HooksUnusableError(f"The configuration is not usable: {problem.detail}") from problem
     problems: list[str] = []
     sources = {name: _source(name, given, problems) for name, given in found.items()}
+    problems += _shared([source for source in sources.values() if source and source.secret])
     if problems:
         raise HooksUnusableError(f"The configuration is not usable: {'; '.join(problems)}.")
     return {name: source for name, source in sources.items() if source is not None}
@@ -83,7 +86,7 @@ def _source(name: str, given: object, problems: list[str]) -> Source | None:
     moment = given.get("moment", table.moment if table else "")
     source = Source(
         name=name,
-        secret=str(secret),
+        secret=secret if isinstance(secret, str) else "",
         domains=domains,
         methods=methods,
         fields=_expressions({field: text for field, text in texts.items() if text}, told),
@@ -93,6 +96,25 @@ def _source(name: str, given: object, problems: list[str]) -> Source | None:
     )
     problems += [f"{name!a}: {each}" for each in told]
     return source
+
+
+def _shared(sources: list[Source]) -> list[str]:
+    """Say which have one key: what is signed does not name the source, so each has the rights of both."""
+    told = []
+    for place, source in enumerate(sources):
+        names = _names(source.secret)
+        other = next((one for one in sources[:place] if names & _names(one.secret)), None)
+        if other:
+            told.append(
+                f"{source.name!a}: its secret is that of {other.name!a}; each needs its own"
+            )
+    return told
+
+
+def _names(secret: str) -> set[str]:
+    """Give what a secret may be called, for it may be given by name, by ARN, and by ARN without its end."""
+    name = secret.rpartition(":secret:")[2] if secret.startswith("arn:") else ""
+    return {name, _SUFFIX.sub("", name)} if name else {secret}
 
 
 def _domains(given: object, told: list[str]) -> tuple[str, ...]:
