@@ -181,10 +181,14 @@ def test_what_a_state_publishes_has_its_attributes(emulator: Emulator) -> None:
     topic = sns.create_topic(Name="told")["TopicArn"]
     url = sqs.create_queue(QueueName="told")["QueueUrl"]
     asked = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    queue = asked["Attributes"]["QueueArn"]
+    statement = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}}
+    policy = {"Statement": [{**statement, "Action": "sqs:SendMessage", "Resource": queue}]}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
     sns.subscribe(
         TopicArn=topic,
         Protocol="sqs",
-        Endpoint=asked["Attributes"]["QueueArn"],
+        Endpoint=queue,
         Attributes={"FilterPolicy": json.dumps({"kind": ["bad"]})},
     )
     states = {
