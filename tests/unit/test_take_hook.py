@@ -158,6 +158,21 @@ def test_every_problem_is_told_at_once(desk: Desk) -> None:
     assert len(answer.body["problems"]) == 3
 
 
+def test_who_may_not_restore_cannot_have_it_done_later(desk: Desk) -> None:
+    """What restore_at sets for later is started by the ledger, which asks nobody."""
+    window = {**REAL, "restore_at": (NOW + timedelta(days=9)).isoformat()}
+    answer = desk.send(delivery(window))
+    assert (answer.status, answer.kind) == (403, "method-not-allowed")
+    assert "restore is not in its list" in answer.body["detail"]
+    assert desk.started == []
+    assert desk.send(delivery({**window, "dry_run": True})).status == 202
+    methods = ["none-policy", "restore"]
+    desk.sources = parse(json.dumps({"desk": {**SOURCES["desk"], "methods": methods}}))
+    assert desk.send(delivery(window)).status == 202
+    desk.sources = parse(json.dumps({"desk": {**SOURCES["desk"], "methods": ["restore"]}}))
+    assert desk.send(delivery({**window, "reason": "x"})).status == 403
+
+
 @pytest.mark.parametrize("method", ["retire", "restore", "delete-record", "change-id"])
 def test_a_dry_run_is_allowed_of_every_method(desk: Desk, method: str) -> None:
     assert desk.send(delivery({**ASKED, "method": method, "dry_run": "yes"})).status == 202

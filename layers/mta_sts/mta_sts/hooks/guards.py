@@ -140,13 +140,16 @@ def is_in_domains(source: Source, request: Request) -> None:
 
 
 def is_in_methods(source: Source, request: Request) -> None:
-    """403 for a method that is not in the source's list, but as a dry run, which changes nothing."""
-    if request.method not in source.methods and not request.dry_run:
+    """403 for a method that is not in the source's list, at once or later; dry runs change nothing."""
+    wanted = [request.method, *(["restore"] if request.restore_at else [])]
+    missing = [method for method in wanted if method not in source.methods]
+    if missing and not request.dry_run:
+        later = " (restore_at has it done later)" if missing[0] != request.method else ""
         raise Problem(
             403,
             "method-not-allowed",
             "The source may not ask for this method",
-            f"{request.method} is not in its list, except as a dry run; nothing was started.",
+            f"{missing[0]} is not in its list{later}, except as a dry run; nothing was started.",
         )
 
 
