@@ -336,7 +336,9 @@ def test_a_policy_of_somebody_else_is_a_risk_that_is_told(lab: Lab, domain: str)
     run = lab.run(delete_record(domain))
     assert run.status == "SUCCEEDED", run.cause
     assert run.output["answers"]["trouble"]["mail_at_risk"]
-    assert "\nMail may be at risk. Next: find out what" in run.output["text"]
+    risk = run.output["text"].splitlines()[1]
+    assert risk.startswith("Mail may be at risk: the MX records name ")
+    assert "which may still be held, names none of them. Next: find out what" in risk
     assert any("which names mx.elsewhere.example" in one for one in run.output["warnings"])
 
 
