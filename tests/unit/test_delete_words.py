@@ -168,6 +168,7 @@ MATTERS: list[tuple[str, dict[str, Any], Findings]] = [
     ("what is accepted", {"accept_exposure_until": "2028-01-01"}, findings()),
     ("what is vouched for", {"longest_max_age": WEEK}, findings()),
     ("ids that are vouched for", {"ids_changed_since": "2026-01-01"}, findings()),
+    ("hosts that are answered for", {"new_mx": ["mx.new.example"]}, findings()),
     ("another record", {}, found(txt("v=STSv1; id=other;"))),
     ("another TTL", {}, found(txt(STS, ttl=60))),
     ("a neighbour", {}, found(txt(STS, "neighbour"))),
@@ -196,7 +197,6 @@ def test_another_method_or_option_of_publishing_is_another_plan() -> None:
 @pytest.mark.parametrize(
     ("there", "asked"),
     [
-        (findings(), {"new_mx": ["mx.new.example"]}),
         (findings(), {"dry_run": True, "ticket": "CHG-1", "reason": "x"}),
         (findings(longest_ttl=86_400), {}),  # how long somebody holds it is not what is done
         (replace(findings(), used_ids=frozenset({"1"})), {}),

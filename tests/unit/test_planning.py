@@ -359,6 +359,18 @@ def test_other_options_are_another_plan(asked: dict[str, Any]) -> None:
     assert plan(**asked).digest != plan().digest
 
 
+def test_hosts_edited_after_the_approval_are_another_plan() -> None:
+    """The answers about them were shown to whoever has approved."""
+    shown = ["mx1.new.example", "mx2.new.example"]
+    approved = plan(new_mx=shown).digest
+    assert plan(new_mx=shown[::-1], approved_plan=approved).digest == approved
+    for edited in (shown[:1], [*shown, "mx3.new.example"]):
+        with pytest.raises(PlanChangedError):
+            plan(new_mx=edited, approved_plan=approved)
+    with pytest.raises(PlanChangedError):
+        plan(approved_plan=approved)
+
+
 # --- what exposure is computed from
 
 

@@ -335,7 +335,7 @@ def _stamp(moment: datetime | None) -> str:
 
 
 def _digest(plan: Plan) -> str:
-    """Digest what a plan does; not when, by whom, nor the fresh id, which differs each time."""
+    """Digest what a plan does, and for which hosts it answers; not when, by whom, nor the fresh id."""
     policy, record = asdict(plan.policy), asdict(plan.record)
     for volatile in ("etag", "version_id", "published_at", "before", "known"):
         del policy[volatile]
@@ -364,5 +364,9 @@ def _digest(plan: Plan) -> str:
         "network": plan.network,
         "dns_role_arn": plan.dns_role_arn,
     }
+    if (
+        plan.new_mx
+    ):  # nothing is done to them, but whoever approves was told whether they may take over
+        stable["new_mx"] = sorted(plan.new_mx)
     text = json.dumps(stable, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
