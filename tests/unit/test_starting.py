@@ -52,7 +52,7 @@ def test_an_event_is_known_by_its_id() -> None:
 def test_a_senders_key_comes_first_and_is_no_part_of_the_request() -> None:
     (ask,) = asks(event(detail={**REQUEST, "key": "CHG-204"}))
     assert ask.event == REQUEST
-    assert ask.keys[0] == "event:example.change-management:CHG-204"
+    assert ask.keys[0] == 'event-key:["example.change-management","CHG-204"]'
     assert len(ask.keys) == 2
 
 
@@ -60,6 +60,18 @@ def test_the_same_key_of_two_senders_is_two() -> None:
     detail = {**REQUEST, "key": "1"}
     keys = [asks(event(source=source, detail=detail))[0].keys[0] for source in ("a.b", "c.d")]
     assert len(set(keys)) == 2
+
+
+def test_no_key_can_be_read_as_that_of_another_sender() -> None:
+    """A source and a key may hold any sign, the one between them too."""
+    sent = [("crm", "eu:7"), ("crm:eu", "7"), ('crm", "eu', "7"), ("crm", 'eu", "7')]
+    keys = [
+        asks(event(source=source, detail={**REQUEST, "key": key}))[0].keys[0]
+        for source, key in sent
+    ]
+    assert len(set(keys)) == len(sent)
+    named = asks(event(id=keys[0]))[0].keys
+    assert keys[0] not in named
 
 
 @pytest.mark.parametrize("key", ["", "k" * 257, 204, None, ["a"], {"a": 1}])

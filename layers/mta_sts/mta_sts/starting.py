@@ -7,6 +7,7 @@ Whether a request can be carried out is for the workflow to say, which tells peo
 whether the envelope is one.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -89,7 +90,7 @@ def _of_event(event: Mapping[str, Any]) -> Ask:
     if isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY:
         # Any other stays where it is, for the workflow to refuse: it knows no such field.
         detail = {name: value for name, value in detail.items() if name != "key"}
-        keys.insert(0, f"event:{source}:{key}")
+        keys.insert(0, f"event-key:{_joined(source, key)}")
     return _ask("event", detail, tuple(keys))
 
 
@@ -129,6 +130,11 @@ def _domain(given: object) -> str:
         return normalise(given)
     except DomainNameError:
         return given
+
+
+def _joined(*parts: str) -> str:
+    """Join what others have chosen, so that no two of them come to the same."""
+    return json.dumps(parts, separators=(",", ":"))
 
 
 def _object(value: object, name: str) -> Mapping[str, Any]:
