@@ -90,7 +90,8 @@ def test_everything_that_happens_to_a_domain_is_told(lab: Lab, domain: str) -> N
         "InvalidRequestError", refused.cause,
     )  # fmt: skip
 
-    confirmed = lab.run(none_policy(domain, longest_max_age=3, **WHO))
+    # Long enough for two looks at the drain.
+    confirmed = lab.run(none_policy(domain, longest_max_age=6, **WHO))
     assert confirmed.status == "SUCCEEDED", confirmed.cause
     begun, done = told(bus, 5)[3:]
     assert (begun["kind"], done["kind"]) == ("started", "confirmed")
