@@ -6,7 +6,7 @@ from typing import Any
 
 from mta_sts import wiring
 from mta_sts.intake import Ask, Taken
-from mta_sts.logs import logged, logger
+from mta_sts.logs import cut, logged, logger
 from mta_sts.starting import asks, late
 
 _SPARE_MILLISECONDS = 10_000  # for the last start; what is left over is started by the next try
@@ -33,7 +33,7 @@ def handler(event: object, context: Any) -> dict[str, Any]:
         try:
             taken.append(_start(ask, event))
         except Exception as error:  # noqa: BLE001 - whatever it is, it holds up no other
-            logger.exception("not started", domain=ask.domain)
+            logger.exception("not started", domain=cut(ask.domain))
             failed.append(f"{ask.domain[:253]}: {type(error).__name__}: {str(error)[:400]}")
     if failed:
         told = "; ".join(failed[:_MOST_TOLD])
@@ -50,8 +50,8 @@ def _start(ask: Ask, delivery: Any) -> Taken:
     taken = intake.start(ask, now)
     logger.info(
         "started",
-        domain=ask.domain,
-        ticket=ask.event.get("ticket"),
+        domain=cut(ask.domain),
+        ticket=cut(ask.event.get("ticket") or "") or None,
         execution=taken.execution,
         again=taken.again,
     )

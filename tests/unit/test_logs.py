@@ -115,6 +115,37 @@ def test_foreign_text_stays_inside_its_string(log: io.StringIO) -> None:
         assert line["level"] in {"INFO", "WARNING"}
 
 
+@pytest.mark.parametrize("sign", ["x", "\u00e9", "\U0001f69a"])
+def test_no_line_grows_with_what_others_write(log: io.StringIO, sign: str) -> None:
+    """CloudWatch takes no line above 1 MiB; an event of 256 KB had one of 424 KB by its escapes."""
+    long = sign * 70_000
+
+    def handler(_event: Any, _context: Any) -> dict[str, Any]:
+        logs.add(domain=long)
+        logs.logger.info("said", found=long, nested={"a": [long, (long,)]}, other=ValueError(long))
+        raise ValueError(f"first{long}last")
+
+    with pytest.raises(ValueError, match="first"):
+        logs.logged(handler)({}, None)
+    told, raised = lines(log)
+    assert len(told["found"]) < 500
+    assert len(told["nested"]["a"][1][0]) < 500
+    for line in log.getvalue().splitlines():
+        assert len(line) < 160_000
+    assert raised["why"].startswith("first")
+    assert raised["why"].endswith("last")
+    assert "characters left out" in raised["why"]
+    assert "Traceback" in raised["exception"]
+    assert raised["exception"].endswith("last")
+
+
+def test_what_is_short_is_written_as_it_is(log: io.StringIO) -> None:
+    whole = {"text": "x" * 400, "list": [1, None, True, 1.5, {"a": "b"}], "none": None}
+    logs.logger.info("said", whole=whole)
+    [line] = lines(log)
+    assert line["whole"] == whole
+
+
 def payloads(part: object) -> Iterator[dict[str, Any]]:
     """Give what the state machine sends to each function."""
     if isinstance(part, dict):

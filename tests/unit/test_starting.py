@@ -1,6 +1,7 @@
 """Events and schedules as they are delivered: which runs they ask for, under which keys."""
 
 import importlib.util
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -261,6 +262,20 @@ def test_runs_are_named_and_those_of_before_counted(door: Door) -> None:
     app = function()
     assert app.handler(scheduled(), None) == {"runs": ["run-0"], "again": 0}
     assert app.handler(scheduled(), None) == {"runs": ["run-0"], "again": 1}
+
+
+@pytest.mark.parametrize("long", ["\u00e9" * 70_000, {"a": ["\u00e9" * 9] * 9_000}])
+def test_no_log_line_grows_with_what_is_sent(
+    door: Door, monkeypatch: pytest.MonkeyPatch, long: Any
+) -> None:
+    app, written = function(), io.StringIO()
+    monkeypatch.setattr(app.logger.registered_handler, "stream", written)
+    app.handler(event(detail={"domain": long, "ticket": long}), None)
+    door.failing[asks(event(detail={"domain": long}))[0].domain] = ValueError(str(long))
+    with pytest.raises(app.StartError):
+        app.handler(event(detail={"domain": long, "ticket": long}), None)
+    assert "started" in written.getvalue()
+    assert max(map(len, written.getvalue().splitlines())) < 120_000
 
 
 def test_one_that_fails_keeps_no_other_from_starting_and_is_tried_again(door: Door) -> None:

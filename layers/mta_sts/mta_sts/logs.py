@@ -15,10 +15,27 @@ from mta_sts.errors import MtaStsError
 
 Handler = Callable[[Any, Any], dict[str, Any]]
 _LONGEST = 256  # characters; what people are asked for is no longer, and what is was not accepted
+# Most characters of a text, which may quote what others wrote; and of those that say how it came about.
+_MOST, _MORE = 400, {"why": 4000, "failure": 4000, "exception": 8000}
 
 
-def _line(record: object) -> str:
-    return json.dumps(record, default=str, separators=(",", ":"), ensure_ascii=True)
+def _line(record: Mapping[str, Any]) -> str:
+    bounded = {name: _bounded(value, _MORE.get(name, _MOST)) for name, value in record.items()}
+    return json.dumps(bounded, separators=(",", ":"), ensure_ascii=True)
+
+
+def _bounded(value: object, most: int) -> object:
+    if isinstance(value, Mapping):
+        return {str(name)[:most]: _bounded(each, most) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_bounded(each, most) for each in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text, half = str(value), most // 2
+    if len(text) <= most:
+        return text
+    # Both ends are kept: the last line of a traceback says most.
+    return f"{text[:half]}... {len(text) - 2 * half} characters left out ...{text[-half:]}"
 
 
 logger = Logger(json_serializer=_line)
@@ -26,7 +43,12 @@ logger = Logger(json_serializer=_line)
 
 def add(**keys: object) -> None:
     """Put keys on each further line of this call; empty ones are left out."""
-    logger.append_keys(**{name: str(key)[:_LONGEST] for name, key in keys.items() if key})
+    logger.append_keys(**{name: cut(key) for name, key in keys.items() if key})
+
+
+def cut(key: object) -> str:
+    """Give what a line may hold of whatever somebody has sent in the place of a name."""
+    return str(key)[:_LONGEST]
 
 
 def logged(handler: Handler) -> Handler:
