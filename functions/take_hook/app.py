@@ -52,6 +52,7 @@ def _take(call: Call, now: datetime) -> dict[str, Any]:
 def _carry_out(call: Call, source: Source, data: dict[str, Any], now: datetime) -> dict[str, Any]:
     moment = guards.is_current(source, data, now)
     if reason := guards.reason_to_ignore(source, data):
+        logger.info("ignored", reason=reason)
         return reply(200, {"started": False, "reason": reason}, {})
     wanted = guards.can_be_carried_out(source, data)
     domain = wanted.request.domain

@@ -211,8 +211,10 @@ def test_script_in_what_is_no_text_is_refused(desk: Desk, field: str) -> None:
     ],
 )
 def test_what_the_condition_does_not_hold_for_starts_nothing(
-    desk: Desk, when: str, state: str | None, started: int
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, when: str, state: str | None, started: int
 ) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(desk.app.logger.registered_handler, "stream", written)
     desk.sources = parse(json.dumps({"desk": {**SOURCES["desk"], "when": when}}))
     answer = desk.send(delivery({**ASKED, "state": state}))
     assert len(desk.started) == started
@@ -220,6 +222,9 @@ def test_what_the_condition_does_not_hold_for_starts_nothing(
         assert answer.status == 200
         assert answer.body["started"] is False
         assert answer.body["reason"].startswith("The source's condition")
+        [line] = map(json.loads, written.getvalue().splitlines())
+        assert (line["message"], line["source"]) == ("ignored", "desk")
+        assert line["reason"] == answer.body["reason"], "Jira shows nobody its answers"
 
 
 # --- deliveries that come again
