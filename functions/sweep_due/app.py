@@ -27,7 +27,9 @@ def handler(_event: object, context: Any) -> dict[str, Any]:
     ``left`` counts the domains that were not looked at: the next sweep does.
     A domain that cannot be dealt with holds up no other; in the end it fails the sweep, which is seen.
     """
-    now, started, failed, left, overdue = datetime.now(UTC), [], [], 0, 0.0
+    started: list[str] = []
+    failed: list[str] = []
+    now, left, overdue = datetime.now(UTC), 0, 0.0
     ledger, agenda = wiring.ledger(), wiring.agenda()
     for domain in agenda.domains(until=now):
         if len(started) >= _MOST or _time_is_up(context):
