@@ -56,7 +56,8 @@ _RECORDS = tuple(f"dns.rdtypes.ANY.{each}" for each in ("NS", "TXT"))
 # By the resource's name in the template, for a run of none-policy without a CDN; of the API for an answer.
 NEEDS = {
     "PlanChange": Needs(
-        (*_AWS, *_LEDGER, *_DNS, *_RECORDS), ("s3", "route53", "cloudfront", "dynamodb")
+        (*_AWS, *_LEDGER, *_NAMES, *_DNS, *_RECORDS, "dns.rdtypes.ANY.MX"),
+        ("s3", "route53", "cloudfront", "dynamodb"),
     ),
     "ClaimDomain": Needs((*_AWS, *_LEDGER, *_NAMES), ("s3", "dynamodb")),
     "PublishPolicy": Needs(_AWS, ("s3",)),
