@@ -28,7 +28,7 @@ def _list(items: Schema) -> Schema:
 _MOMENT = {"type": "string", "format": "date-time"}
 _NO_MOMENT = _null("string", format="date-time")
 _TEXT, _NO_TEXT = {"type": "string"}, _null("string")
-_STATE = {
+_STANDING = {
     "enum": ["on", "off", "half changed", "unknown", None],
     "description": "How the last run that held the domain left it; null where there was none.",
 }
@@ -150,7 +150,7 @@ SCHEMAS: Schema = {
                         "type": "object",
                         "description": "What to do if it went wrong.",
                         "required": ["state", "mail_at_risk"],
-                        "properties": {"state": _STATE, "mail_at_risk": _null("boolean")},
+                        "properties": {"state": _STANDING, "mail_at_risk": _null("boolean")},
                     },
                     "every_sender_has_let_go": {"type": "boolean"},
                 }
@@ -174,7 +174,9 @@ SCHEMAS: Schema = {
                         "all_off_at": _NO_MOMENT,
                         "next_due_at": _NO_MOMENT,
                         "held_by": _HOLDER,
-                        "last": _null("object", required=["state"], properties={"state": _STATE}),
+                        "last": _null(
+                            "object", required=["state"], properties={"state": _STANDING}
+                        ),
                     }
                 )
             ),

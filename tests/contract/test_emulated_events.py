@@ -133,7 +133,7 @@ class World:
     def asked(self, ticket: str) -> list[int]:
         return [each.status for each in self.tickets.requests() if f"/{ticket}/" in each.path]
 
-    def letter(self, about: str, seconds: float = 15) -> tuple[Any, dict[str, str]]:
+    def letter(self, about: str, seconds: float = 30) -> tuple[Any, dict[str, str]]:
         """Wait for the dead letter that says `about`: its body, its attributes."""
         queues = self.emulator.client("sqs")
         url = queues.get_queue_url(QueueName="letters")["QueueUrl"]
@@ -323,6 +323,12 @@ def failing(world: World, name: str) -> str:
         RoleName=f"{name}-function",
         AssumeRolePolicyDocument=json.dumps(trust("lambda.amazonaws.com")),
     )["Role"]["Arn"]
+    keep = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}
+    world.emulator.client("iam").put_role_policy(
+        RoleName=f"{name}-function",
+        PolicyName="keep",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [keep]}),
+    )
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr(

@@ -16,7 +16,7 @@ HELD, SEEN = "held.jira-hook.example", "seen.plain-hook.example"
 
 
 def deliveries(lab: Lab) -> Expected:
-    """One is taken, and one refused because another run holds its domain, which is told.
+    """One is taken, one refused because another run holds its domain, one because that is not its own.
 
     Each is signed by its own key.
     """
@@ -31,6 +31,8 @@ def deliveries(lab: Lab) -> Expected:
     refused = hooks.send("jira", issue)
     assert refused.status == 409, refused.body
     lab.heal(HELD)
+    elsewhere = {**shipped("servicenow-change"), "domain": "elsewhere.example"}
+    assert hooks.send("servicenow", elsewhere).status == 403
     taken = hooks.send("script", plain(SEEN))
     assert taken.status == 202, taken.body
     return [(holder, SUCCEEDED), (run_named(lab, taken.json["run"]), SUCCEEDED)]

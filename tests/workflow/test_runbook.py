@@ -73,6 +73,13 @@ class Night:
 
 
 @pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """A lab of its own: runs of other tests fail, and would ring here."""
+    with Lab() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def page(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Night:
     """The page, open."""
     return Night(lab, tmp_path_factory.mktemp("night"))
