@@ -358,6 +358,8 @@ def test_a_bad_request_is_told_all_that_is_wrong(lab: Lab, api: Api, name: str) 
     ("path", "words"),
     [
         ("/domains?phase=later", "phase must be one of"),
+        ("/domains?phase=", "phase must be one of"),
+        ("/domains?after=", "domain"),
         ("/domains?limit=0", "limit must be 1 to 100"),
         ("/domains?limit=%D9%A1", "limit must be 1 to 100"),
         ("/domains?fase=on", "unknown parameter 'fase'"),

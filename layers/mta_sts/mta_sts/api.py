@@ -130,11 +130,11 @@ def list_domains(call: Call) -> dict[str, Any]:
     calls.allow(call, "check")
     query, now = calls.known(call, "phase", "limit", "after"), datetime.now(UTC)
     phase = query.get("phase", "")
-    if phase and phase not in PHASES:
+    if "phase" in query and phase not in PHASES:
         raise calls.invalid([f"phase must be one of {', '.join(PHASES)}, or left out"])
     limit, after = calls.limit(query), query.get("after", "")
     page = wiring.register().domains(
-        phase, limit=limit, after=calls.domain(after) if after else "", now=now
+        phase, limit=limit, after=calls.domain(after) if "after" in query else "", now=now
     )
     more = {name: value for name, value in query.items() if name != "after"}
     return reply(
