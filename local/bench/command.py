@@ -132,7 +132,7 @@ def _of_starts(functions: Functions, started: Mapping[str, Start]) -> list[Figur
         held = f"{start.peak_mb:.0f} MB of {function.memory_mb} MB"
         part = start.peak_mb / function.memory_mb
         found += [
-            Figure("start", function.folder, start.ratio, "times", 1.4, 1.15, took),
+            Figure("start", function.folder, start.ratio, "times", 1.3, 1.15, took),
             Figure("memory", function.folder, part, "times", 0.5, remark=held),
         ]
         if function.resource in ONLY_ASK:

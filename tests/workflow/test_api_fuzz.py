@@ -37,8 +37,6 @@ def test_the_description_holds_whatever_is_sent(lab: Lab, tmp_path: Path) -> Non
         [
             Path(sys.executable).with_name("schemathesis"), "run", ROOT / DESCRIPTION,
             "--url", Api(lab).url,
-            # One answer leads to the next request in the stateful phase: those are other ones each time.
-            "--phases", "examples,coverage,fuzzing",
             "--max-examples", str(EXAMPLES),
             "--seed", "1",
             "--generation-deterministic",
